@@ -58,7 +58,7 @@ class BuildC(build_ext):
     def build_extension(self, ext: Extension) -> None:
         import numpy
 
-        version = {}
+        version: dict[str, str] = {}
         exec((ROOT / "python/fastnn/version.py").read_text(), version)
         compiler = [*self.compiler.compiler_so, *compile_flags()]
         compiler.insert(-1, f'-DFNN_VERSION="{version["release"]}"')
@@ -70,7 +70,8 @@ class BuildC(build_ext):
         for path in (sysconfig.get_path("include"), numpy.get_include()):
             paths += ["-isystem", path]
 
-        pairs = [(ROOT / s, objects_dir / (str(Path(s).with_suffix("")).replace(os.sep, "-") + ".o")) for s in ext.sources]
+        sources = [Path(s) for s in ext.sources]
+        pairs = [(ROOT / s, objects_dir / f"{str(s.with_suffix('')).replace(os.sep, '-')}.o") for s in sources]
         # The largest units first: the instruction-set units decide how long a build takes.
         stale = sorted((p for p in pairs if not is_current(p[1])), key=lambda p: p[0].parent.name != "isa")
         objects_dir.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,24 @@
+/* All kernels compiled for AVX2 with FMA. Exports fnn_kernels_avx2 and nothing else.
+ *
+ * The headers of libc and of the intrinsics come before the target pragma, so that none of their inline functions is built
+ * for an instruction set the machine may lack. The build gives no -m flags. Read next: isa/unit.inc. */
+#if defined(__x86_64__)
+#include "isa/prelude.h"
+#include <immintrin.h>
+
+#ifdef __clang__
+#pragma clang attribute push(__attribute__((target("avx2,fma,bmi,bmi2,f16c,popcnt"))), apply_to = function)
+#else
+#pragma GCC target("avx2,fma,bmi,bmi2,f16c,popcnt")
+#endif
+
+#define FNN_ISA avx2
+#include "simd/avx2.h"
+#include "isa/unit.inc"
+
+#ifdef __clang__
+#pragma clang attribute pop
+#endif
+#else
+typedef int fnn_no_avx2; /* an empty unit is not C */
+#endif

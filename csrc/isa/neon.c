@@ -1,0 +1,12 @@
+/* All kernels compiled for NEON on aarch64. Exports fnn_kernels_neon and nothing else.
+ * Read next: isa/unit.inc. */
+#if defined(__aarch64__)
+#include "isa/prelude.h"
+#include <arm_neon.h>
+
+#define FNN_ISA neon
+#include "simd/neon.h"
+#include "isa/unit.inc"
+#else
+typedef int fnn_no_neon; /* an empty unit is not C */
+#endif
