@@ -1,0 +1,259 @@
+/* Recording: an op call that goes on the tape; see graph.h.
+ *
+ * Invariant: a tensor gets a grad_fn only when grad mode is on, the op is differentiable and an input wants a gradient;
+ * otherwise the call costs what fnn_run costs. In-place forms are inplace.c. */
+#include "graph.h"
+
+/* Which inputs want a gradient; gives whether any does. */
+static bool wanted(const fnn_op *op, const fnn_tensor *const *in, int n_in, bool *need) {
+    bool any = false;
+    for (int i = 0; i < n_in; i++) {
+        need[i] = in[i] && fnn_wants_grad(in[i]) && (i >= 8 || !(op->no_grad_in >> i & 1));
+        any |= need[i];
+    }
+    return any;
+}
+
+static bool any_wanted(const fnn_op *op, const fnn_tensor *const *in, int n_in) {
+    if (!fnn_mode.grad || (op->flags & FNN_OP_NO_GRAD)) return false;
+    for (int i = 0; i < n_in; i++)
+        if (in[i] && in[i]->meta && fnn_wants_grad(in[i]) && (i >= 8 || !(op->no_grad_in >> i & 1))) return true;
+    return false;
+}
+
+static fnn_status save(fnn_saved *slot, const fnn_tensor *t) {
+    if (t->flags & FNN_T_INFERENCE)
+        return fnn_fail(FNN_ERR_RUNTIME, "Inference tensors cannot be saved for backward. To work around you can make a clone to get "
+                                         "a normal tensor and use it in autograd.");
+    if (!t->storage) { /* a number on the caller's stack: keep its value */
+        FNN_TRY(fnn_from_data(&slot->t, t->dtype, 0, NULL, t->data));
+        slot->t.flags = t->flags;
+    } else {
+        fnn_tensor_ref_data(&slot->t, t);
+    }
+    slot->version = fnn_tensor_version(&slot->t);
+    return FNN_OK;
+}
+
+/* Fills a fresh node from a call that has run: geometry, edges, saved tensors. */
+static fnn_status fill_node(fnn_node *n, fnn_call *c, const bool *need, const fnn_tensor *out) {
+    const fnn_op *op = c->op;
+    unsigned keep = 0;
+    for (int i = 0; i < c->n_in; i++) {
+        if (!c->in[i]) {
+            n->in_geom[i].ndim = 255;
+            continue;
+        }
+        n->in_geom[i] = fnn_geom_of(c->in[i]);
+        if (!need[i]) continue;
+        FNN_TRY(fnn_gradient_edge(c->in[i], &n->edges[i]));
+        if (!(op->flags & FNN_OP_LIST)) keep |= op->save_in[i];
+    }
+    for (int i = 0; keep >> i; i++)
+        if ((keep >> i & 1) && i < c->n_in && c->in[i]) FNN_TRY(save(&n->in[i], c->in[i]));
+    for (int i = 0; i < c->n_out; i++) {
+        n->out_geom[i] = fnn_geom_of(&out[i]);
+        if (i < 8 && (op->save_out >> i & 1)) FNN_TRY(save(&n->out[i], &out[i]));
+    }
+    for (int i = 0; i < op->n_extra; i++) {
+        n->extra[i].t = c->extra[i]; /* moved */
+        c->extra[i] = (fnn_tensor){0};
+    }
+    return FNN_OK;
+}
+
+fnn_status fnn_record_view(fnn_tensor *out, const fnn_tensor *src) {
+    if (!fnn_dtype_is_float(src->dtype)) return FNN_OK;
+    if (!fnn_mode.grad) {
+        out->flags |= FNN_T_VIEW_NO_GRAD;
+        return FNN_OK;
+    }
+    if (src->flags & FNN_T_INFERENCE) return FNN_OK;
+    fnn_meta *base = fnn_meta_of((fnn_tensor *)src); /* the record is a cache on an otherwise untouched tensor */
+    fnn_meta *meta = base ? fnn_meta_of(out) : NULL;
+    fnn_view *v = meta ? fnn_pool_alloc(sizeof *v) : NULL;
+    if (!v) return fnn_fail(FNN_ERR_MEMORY, "out of memory: tried to record a view");
+    if (base->view) {
+        *v = *base->view;
+    } else {
+        v->base = base;
+        v->base_geom = fnn_geom_of(src);
+        for (int d = 0; d < FNN_MAX_DIMS; d++) v->base_stride[d] = src->stride[d];
+        v->base_data = src->data;
+    }
+    fnn_meta_ref(v->base);
+    v->geom = fnn_geom_of(out);
+    for (int d = 0; d < FNN_MAX_DIMS; d++) v->stride[d] = out->stride[d];
+    v->offset = (out->data - v->base_data) / fnn_itemsize[out->dtype];
+    v->version = fnn_tensor_version(out);
+    meta->view = v;
+    return FNN_OK;
+}
+
+static fnn_status attach(fnn_node *n, const fnn_op *op, fnn_tensor *out, int n_out) {
+    for (int i = 0; i < n_out; i++) {
+        if ((i < 8 && (op->no_grad_out >> i & 1)) || !fnn_dtype_is_float(out[i].dtype)) continue;
+        fnn_meta *m = fnn_meta_of(&out[i]);
+        if (!m) return FNN_ERR_MEMORY;
+        fnn_node_ref(n);
+        m->grad_fn = n;
+        m->output_nr = (uint32_t)i;
+    }
+    return FNN_OK;
+}
+
+static fnn_status record(fnn_call *c) {
+    bool few[FNN_MAX_IN], *need = few;
+    fnn_tensor scratch = {0};
+    if (c->n_in > FNN_MAX_IN) { /* a long list: flags in a pool block */
+        FNN_TRY(fnn_empty(&scratch, FNN_BOOL, 1, &(int64_t){c->n_in}));
+        need = (bool *)scratch.data;
+    }
+    wanted(c->op, c->in, c->n_in, need);
+    fnn_node *n = fnn_node_new(c->op, c->n_in, c->n_out, c->op->n_extra, c->attrs);
+    fnn_status status = n ? fill_node(n, c, need, c->out) : FNN_ERR_MEMORY;
+    if (!status) status = attach(n, c->op, c->out, c->n_out);
+    if (n) fnn_node_unref(n); /* the outputs hold it now */
+    if (scratch.data) fnn_tensor_unref(&scratch);
+    return status;
+}
+
+fnn_status fnn_apply_op(const fnn_op *op, fnn_tensor *out, int n_out, const fnn_tensor *const *in, int n_in, const fnn_attrs *attrs) {
+    fnn_call c;
+    c.op = op;
+    c.n_in = n_in;
+    c.n_out = n_out;
+    c.in = in;
+    c.attrs = attrs;
+    c.out = out;
+    c.save = any_wanted(op, in, n_in);
+    c.inplace = false;
+    c.keep = NULL;
+    c.scratch_bytes = 0;
+    c.scratch = NULL;
+    c.work = 0;
+    for (int i = 0; i < n_out; i++) out[i] = (fnn_tensor){0};
+    for (int i = 0; i < op->n_extra; i++) c.extra[i] = (fnn_tensor){0};
+    FNN_TRY(fnn_run_call(&c));
+    fnn_status status = FNN_OK;
+    if (fnn_mode.inference && !(op->flags & FNN_OP_VIEW)) {
+        for (int i = 0; i < n_out; i++) {
+            out[i].flags |= FNN_T_INFERENCE;
+            out[i].version = NULL;
+        }
+    } else {
+        if (op->flags & FNN_OP_VIEW)
+            for (int i = 0; i < n_out && !status; i++) {
+                out[i].flags |= in[0]->flags & FNN_T_INFERENCE;
+                status = fnn_record_view(&out[i], in[0]);
+            }
+        if (c.save && !status) status = record(&c);
+    }
+    if (status)
+        for (int i = 0; i < n_out; i++) fnn_tensor_unref(&out[i]);
+    for (int i = 0; i < op->n_extra; i++)
+        if (c.extra[i].storage) fnn_tensor_unref(&c.extra[i]);
+    return status;
+}
+
+fnn_status fnn_apply(fnn_op_id id, fnn_tensor *out, const fnn_tensor *const *in, int n_in, const fnn_attrs *attrs) {
+    const fnn_op *op = fnn_op_get(id);
+    return fnn_apply_op(op, out, op->n_out, in, n_in, attrs);
+}
+
+/* ---- in place ---- */
+
+/* Records a write that has run: the node reads `self` as its output, then self's history starts at it. */
+static fnn_status record_inplace(fnn_call *c, fnn_tensor *self) {
+    bool need[FNN_MAX_IN];
+    wanted(c->op, c->in, c->n_in, need);
+    fnn_node *n = fnn_node_new(c->op, c->n_in, 1, c->op->n_extra, c->attrs);
+    fnn_status status = n ? fill_node(n, c, need, self) : FNN_ERR_MEMORY;
+    if (!status) status = fnn_rebase_history(self, n);
+    if (n) fnn_node_unref(n);
+    return status;
+}
+
+/* Runs the op into fresh memory and copies the result over self: for results of another dtype or layout. */
+static fnn_status run_and_copy(fnn_call *c, fnn_tensor *self) {
+    fnn_tensor result = {0};
+    c->out = &result;
+    FNN_TRY(fnn_run_call(c));
+    if (fnn_dtype_is_float(result.dtype) && !fnn_dtype_is_float(self->dtype)) {
+        int dtype = result.dtype;
+        fnn_tensor_unref(&result);
+        return fnn_fail(FNN_ERR_RUNTIME, "%s_: result type %s can't be cast to the desired output type %s", c->op->name,
+                        fnn_dtype_name(dtype), fnn_dtype_name(self->dtype));
+    }
+    fnn_status status = FNN_OK;
+    if (!fnn_same_shape(&result, self))
+        status = fnn_fail(FNN_ERR_RUNTIME, "%s_: output with shape %s doesn't match the broadcast shape %s", c->op->name,
+                          fnn_shape_of(self), fnn_shape_of(&result));
+    if (!status) status = fnn_copy_into(self, &result);
+    fnn_tensor_unref(&result);
+    return status;
+}
+
+static fnn_status run_in_place(fnn_call *c, fnn_tensor *self) {
+    fnn_tensor out = {0};
+    c->out = &out;
+    if (c->op->flags & FNN_OP_WRITES) {
+        c->inplace = true;
+        return fnn_run_call(c);
+    }
+    FNN_TRY(c->op->plan(c));
+    if (!fnn_same_shape(&out, self))
+        return fnn_fail(FNN_ERR_RUNTIME, "%s_: output with shape %s doesn't match the broadcast shape %s", c->op->name,
+                        fnn_shape_of(self), fnn_shape_of(&out));
+    if (!(c->op->flags & FNN_OP_ELEMENTWISE) || out.dtype != self->dtype) return run_and_copy(c, self);
+    c->inplace = true;
+    c->keep = self;
+    c->scratch_bytes = 0; /* planned anew */
+    return fnn_run_call(c);
+}
+
+fnn_status fnn_apply_inplace_op(const fnn_op *op, fnn_tensor *self, const fnn_tensor *const *in, int n_in, const fnn_attrs *attrs) {
+    FNN_TRY(fnn_check_inplace(op->name, self));
+    FNN_TRY(fnn_check_overlap(op->name, self, in, n_in));
+    bool save = any_wanted(op, in, n_in);
+    fnn_call c = {.op = op, .n_in = n_in, .n_out = 1, .in = in, .attrs = attrs, .save = save};
+    if (save && (self->flags & FNN_T_VIEW_NO_GRAD))
+        return fnn_fail(FNN_ERR_RUNTIME, "%s_: A view was created in no_grad mode and is being modified inplace with grad mode enabled. "
+                                         "Clone the view, or create and modify it in the same mode.", op->name);
+    fnn_status status = run_in_place(&c, self);
+    if (!status) {
+        fnn_tensor_bump(self);
+        if (save) status = record_inplace(&c, self);
+    }
+    for (int i = 0; i < op->n_extra; i++) fnn_tensor_unref(&c.extra[i]);
+    return status;
+}
+
+fnn_status fnn_apply_inplace(fnn_op_id id, fnn_tensor *self, const fnn_tensor *const *in, int n_in, const fnn_attrs *attrs) {
+    return fnn_apply_inplace_op(fnn_op_get(id), self, in, n_in, attrs);
+}
+
+/* ---- foreign nodes ---- */
+
+fnn_status fnn_record_foreign(const fnn_foreign *foreign, void *object, const char *name, fnn_tensor *const *in, int n_in,
+                              fnn_tensor *out, int n_out) {
+    fnn_node *n = fnn_node_new(NULL, n_in, n_out, 0, NULL);
+    if (!n) return FNN_ERR_MEMORY;
+    n->name = name;
+    fnn_status status = FNN_OK;
+    for (int i = 0; i < n_in && !status; i++) {
+        n->in_geom[i] = fnn_geom_of(in[i]);
+        if (fnn_wants_grad(in[i])) status = fnn_gradient_edge(in[i], &n->edges[i]);
+    }
+    for (int i = 0; i < n_out; i++) n->out_geom[i] = fnn_geom_of(&out[i]);
+    if (!status) {
+        static const fnn_op nothing = {.name = "Function"};
+        status = attach(n, &nothing, out, n_out);
+    }
+    if (!status) {
+        n->foreign = foreign;
+        n->object = object;
+    }
+    fnn_node_unref(n);
+    return status;
+}

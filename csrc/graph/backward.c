@@ -1,0 +1,343 @@
+/* The backward walk; see graph.h.
+ *
+ * Nodes wait in a heap by sequence number and are taken in decreasing order; since a node's number exceeds those of all it
+ * has edges to, everything that reaches a node has arrived when it is taken. Gradients that meet are added in the order of
+ * arrival, as torch adds them. Accumulators wait aside until the heap is empty. */
+#include <string.h>
+
+#include "../core/pool.h"
+#include "graph.h"
+
+typedef struct walk {
+    fnn_node **heap; /* counted; largest seq first */
+    int64_t n, capacity;
+    fnn_node *leaves, **last_leaf; /* accumulators reached, in order of arrival (counted) */
+    fnn_capture *captures;
+    int n_captures;
+    bool retain_graph;
+} walk;
+
+/* ---- heap ---- */
+
+static fnn_status heap_push(walk *w, fnn_node *node) {
+    if (w->n == w->capacity) {
+        int64_t capacity = w->capacity ? 2 * w->capacity : 64;
+        fnn_node **grown = fnn_pool_alloc(sizeof *grown * (size_t)capacity);
+        if (!grown) return fnn_fail(FNN_ERR_MEMORY, "backward: out of memory for the queue of nodes");
+        if (w->heap) {
+            memcpy(grown, w->heap, sizeof *grown * (size_t)w->n);
+            fnn_pool_free(w->heap, sizeof *grown * (size_t)w->capacity);
+        }
+        w->heap = grown;
+        w->capacity = capacity;
+    }
+    int64_t at = w->n++;
+    while (at > 0 && w->heap[(at - 1) / 2]->seq < node->seq) {
+        w->heap[at] = w->heap[(at - 1) / 2];
+        at = (at - 1) / 2;
+    }
+    w->heap[at] = node;
+    return FNN_OK;
+}
+
+static fnn_node *heap_pop(walk *w) {
+    fnn_node *top = w->heap[0], *last = w->heap[--w->n];
+    int64_t at = 0;
+    for (;;) {
+        int64_t child = 2 * at + 1;
+        if (child >= w->n) break;
+        if (child + 1 < w->n && w->heap[child + 1]->seq > w->heap[child]->seq) child++;
+        if (w->heap[child]->seq < last->seq) break;
+        w->heap[at] = w->heap[child];
+        at = child;
+    }
+    if (w->n) w->heap[at] = last;
+    return top;
+}
+
+/* ---- gradients in flight ---- */
+
+/* Nobody else can see this memory, so it may be written. */
+static bool sole_owner(const fnn_tensor *t) {
+    return t->storage && atomic_load_explicit(&t->storage->refs, memory_order_acquire) == 1 && !t->storage->readonly &&
+           !t->storage->release && fnn_is_dense(t);
+}
+
+/* Enters node into the walk: slots for its output gradients, a place in the queue. */
+static fnn_status enter(walk *w, fnn_node *node) {
+    if (node->walk == w) return FNN_OK;
+    if (node->walk)
+        return fnn_fail(FNN_ERR_RUNTIME, "backward: this graph is being back-propagated by another call at the moment");
+    fnn_tensor *dy = fnn_pool_alloc(sizeof *dy * (size_t)node->n_out);
+    if (!dy) return fnn_fail(FNN_ERR_MEMORY, "backward: out of memory for gradients");
+    for (int i = 0; i < node->n_out; i++) dy[i] = (fnn_tensor){0};
+    node->dy = dy;
+    node->walk = w;
+    if (fnn_is_accumulator(node)) {
+        fnn_node_ref(node);
+        node->next_leaf = NULL;
+        *w->last_leaf = node;
+        w->last_leaf = &node->next_leaf;
+        return FNN_OK;
+    }
+    fnn_status status = heap_push(w, node);
+    if (status) {
+        fnn_pool_free(dy, sizeof *dy * (size_t)node->n_out);
+        node->dy = NULL;
+        node->walk = NULL;
+        return status;
+    }
+    fnn_node_ref(node);
+    return FNN_OK;
+}
+
+static void leave(fnn_node *node) {
+    for (int i = 0; i < node->n_out; i++) fnn_tensor_unref(&node->dy[i]);
+    fnn_pool_free(node->dy, sizeof *node->dy * (size_t)node->n_out);
+    node->dy = NULL;
+    node->walk = NULL;
+    fnn_node_unref(node);
+}
+
+/* Adds grad (taken over) to what has arrived at an edge. */
+static fnn_status deliver(walk *w, const fnn_edge *edge, fnn_tensor *grad) {
+    fnn_status status = enter(w, edge->node);
+    if (status) {
+        fnn_tensor_unref(grad);
+        return status;
+    }
+    fnn_tensor *slot = &edge->node->dy[edge->nr];
+    if (!slot->data) {
+        *slot = *grad;
+        *grad = (fnn_tensor){0};
+        return FNN_OK;
+    }
+    if (sole_owner(slot)) {
+        status = fnn_add_into(slot, grad);
+    } else if (sole_owner(grad)) {
+        status = fnn_add_into(grad, slot); /* addition commutes bit for bit */
+        if (!status) {
+            fnn_tensor old = *slot;
+            *slot = *grad;
+            *grad = old;
+        }
+    } else {
+        fnn_tensor sum;
+        status = fnn_run2(&fnn_op_ADD, &sum, slot, grad);
+        if (!status) {
+            fnn_tensor_unref(slot);
+            *slot = sum;
+        }
+    }
+    fnn_tensor_unref(grad);
+    return status;
+}
+
+/* ---- one node ---- */
+
+static fnn_status check_versions(const fnn_node *n) {
+    int count = n->n_in + n->n_out;
+    for (int i = 0; i < count; i++) {
+        const fnn_saved *s = &n->in[i];
+        if (s->t.data && fnn_tensor_version(&s->t) != s->version)
+            return fnn_fail(FNN_ERR_RUNTIME, "one of the variables needed for gradient computation has been modified by an inplace "
+                            "operation: [%s %s], saved by %s, is at version %u; expected version %u instead.",
+                            fnn_dtype_name(s->t.dtype), fnn_shape_of(&s->t), n->name, fnn_tensor_version(&s->t), s->version);
+    }
+    return FNN_OK;
+}
+
+fnn_status fnn_node_backward(fnn_node *n, const fnn_tensor *const *dy, const bool *need, fnn_tensor *dx) {
+    if (n->freed)
+        return fnn_fail(FNN_ERR_RUNTIME, "Trying to backward through the graph a second time (or directly access saved tensors after "
+                        "they have already been freed). Saved intermediate values of the graph are freed when you call .backward() or "
+                        "autograd.grad(). Specify retain_graph=True if you need to backward through the graph a second time.");
+    FNN_TRY(check_versions(n));
+    enum { FEW = 8 };
+    fnn_tensor few[3 * FEW], *flat = few;
+    int count = n->n_in + n->n_out + n->n_extra;
+    fnn_tensor block = {0};
+    if (count > 3 * FEW) {
+        int64_t bytes = (int64_t)sizeof(fnn_tensor) * count;
+        FNN_TRY(fnn_empty(&block, FNN_U8, 1, &bytes));
+        flat = (fnn_tensor *)block.data;
+    }
+    for (int i = 0; i < count; i++) flat[i] = n->in[i].t;
+    fnn_backcall b = {.op = n->op, .n_in = n->n_in, .n_out = n->n_out, .attrs = n->attrs, .dy = dy, .in = flat, .out = flat + n->n_in,
+                      .extra = flat + n->n_in + n->n_out, .in_geom = n->in_geom, .out_geom = n->out_geom, .need = need, .dx = dx};
+    fnn_status status;
+    if (n->inner)
+        status = fnn_copy_slices_backward(n, &b);
+    else if (n->foreign)
+        status = n->foreign->apply(n->object, &b);
+    else if (n->op->backward)
+        status = n->op->backward(&b);
+    else
+        status = fnn_fail(FNN_ERR_NOT_IMPLEMENTED, "derivative for %s is not implemented", n->op->name);
+    if (block.data) fnn_tensor_unref(&block);
+    if (status)
+        for (int i = 0; i < n->n_in; i++) fnn_tensor_unref(&dx[i]);
+    return status;
+}
+
+/* select, slice and index add straight into a gradient that is being collected, instead of making a mostly empty one. */
+static bool try_backward_into(walk *w, fnn_node *n, const fnn_tensor *const *dy, fnn_status *status) {
+    fnn_node *target = n->edges[0].node;
+    if (!n->op || !n->op->backward_into || !target || target->walk != w || n->freed) return false;
+    fnn_tensor *slot = &target->dy[n->edges[0].nr];
+    for (int i = 1; i < n->n_in; i++)
+        if (n->edges[i].node) return false;
+    if (!slot->data || !sole_owner(slot)) return false;
+    *status = check_versions(n);
+    if (*status) return true;
+    fnn_tensor saved[FNN_MAX_IN + FNN_MAX_OUT];
+    for (int i = 0; i < n->n_in + n->n_out; i++) saved[i] = n->in[i].t;
+    fnn_backcall b = {.op = n->op, .n_in = n->n_in, .n_out = n->n_out, .attrs = n->attrs, .dy = dy, .in = saved, .out = saved + n->n_in,
+                      .in_geom = n->in_geom, .out_geom = n->out_geom};
+    *status = n->op->backward_into(&b, slot);
+    return true;
+}
+
+static fnn_status run_node(walk *w, fnn_node *n, const fnn_tensor *const *dy, bool *need, fnn_tensor *dx) {
+    fnn_status status = FNN_OK;
+    if (try_backward_into(w, n, dy, &status)) return status;
+    bool any = false;
+    for (int i = 0; i < n->n_in; i++) {
+        need[i] = n->edges[i].node != NULL;
+        any |= need[i];
+        dx[i] = (fnn_tensor){0};
+    }
+    if (!any) return FNN_OK;
+    FNN_TRY(fnn_node_backward(n, dy, need, dx));
+    for (int i = 0; i < n->n_in; i++) {
+        if (!dx[i].data) continue;
+        if (!n->edges[i].node || status)
+            fnn_tensor_unref(&dx[i]);
+        else
+            status = deliver(w, &n->edges[i], &dx[i]);
+    }
+    return status;
+}
+
+/* .grad = grad, or .grad += grad. */
+static fnn_status accumulate_grad(fnn_meta *m, fnn_tensor *grad) {
+    if (m->grad) {
+        FNN_TRY(fnn_add_into(m->grad, grad));
+        fnn_tensor_bump(m->grad);
+        return FNN_OK;
+    }
+    fnn_tensor *kept = fnn_pool_alloc(sizeof *kept);
+    if (!kept) return fnn_fail(FNN_ERR_MEMORY, "backward: out of memory for a gradient");
+    fnn_status status = FNN_OK;
+    if (sole_owner(grad) && grad->contiguous) {
+        fnn_tensor_ref_data(kept, grad); /* the walk drops its own reference right after */
+    } else {
+        status = fnn_empty(kept, grad->dtype, grad->ndim, grad->shape);
+        if (!status) status = fnn_copy_into(kept, grad);
+    }
+    if (status)
+        fnn_pool_free(kept, sizeof *kept);
+    else
+        fnn_meta_set_grad(m, kept, NULL);
+    return status;
+}
+
+/* Hooks and retain_grad on a node's finished output gradients, then captures. */
+static fnn_status finish_gradients(walk *w, fnn_node *n) {
+    for (int i = 0; i < n->n_out; i++) {
+        fnn_tensor *dy = &n->dy[i];
+        if (!dy->data) continue;
+        if (n->out_hooks && n->out_hooks[i]) FNN_TRY(fnn_graph_host.run_hooks(n->out_hooks[i], dy));
+        if (n->leaf && n->leaf->hooks) FNN_TRY(fnn_graph_host.run_hooks(n->leaf->hooks, dy));
+        if (n->retain && n->retain[i] && !w->n_captures) FNN_TRY(accumulate_grad(n->retain[i], dy));
+        for (int k = 0; k < w->n_captures; k++)
+            if (w->captures[k].edge.node == n && w->captures[k].edge.nr == (uint32_t)i && !w->captures[k].grad.data)
+                fnn_tensor_ref_data(&w->captures[k].grad, dy);
+    }
+    return FNN_OK;
+}
+
+static fnn_status visit(walk *w, fnn_node *n) {
+    FNN_TRY(finish_gradients(w, n));
+    enum { FEW = 8 };
+    const fnn_tensor *few_dy[FEW], **dy = few_dy;
+    fnn_tensor few_dx[FEW], *dx = few_dx, block = {0};
+    bool few_need[FEW], *need = few_need;
+    if (n->n_in > FEW || n->n_out > FEW) {
+        int64_t bytes = (int64_t)(sizeof *dy * (size_t)n->n_out + (sizeof *dx + sizeof *need) * (size_t)n->n_in);
+        FNN_TRY(fnn_empty(&block, FNN_U8, 1, &bytes));
+        dx = (fnn_tensor *)block.data;
+        dy = (const fnn_tensor **)(dx + n->n_in);
+        need = (bool *)(dy + n->n_out);
+    }
+    for (int i = 0; i < n->n_out; i++) dy[i] = n->dy[i].data ? &n->dy[i] : NULL;
+    fnn_status status = run_node(w, n, dy, need, dx);
+    if (block.data) fnn_tensor_unref(&block);
+    if (!status && !w->retain_graph) {
+        fnn_node_free_saved(n);
+        if (n->inner) fnn_node_free_saved(n->inner);
+    }
+    return status;
+}
+
+/* ---- leaves ---- */
+
+static fnn_status finish_leaf(walk *w, fnn_node *n) {
+    FNN_TRY(finish_gradients(w, n));
+    if (w->n_captures || !n->dy[0].data) return FNN_OK;
+    FNN_TRY(accumulate_grad(n->leaf, &n->dy[0]));
+    if (n->leaf->post_hooks) FNN_TRY(fnn_graph_host.run_post_hooks(n->leaf->post_hooks, n->leaf));
+    return FNN_OK;
+}
+
+fnn_status fnn_walk(const fnn_tensor *const *roots, fnn_tensor *seeds, int n, bool retain_graph, fnn_capture *captures, int n_captures) {
+    walk w = {.captures = captures, .n_captures = n_captures, .retain_graph = retain_graph};
+    w.last_leaf = &w.leaves;
+    fnn_modes before = fnn_mode;
+    fnn_mode.grad = false;
+    fnn_status status = FNN_OK;
+    for (int i = 0; i < n; i++) {
+        fnn_edge edge = {0};
+        if (!status) status = fnn_gradient_edge(roots[i], &edge);
+        if (!status && edge.node)
+            status = deliver(&w, &edge, &seeds[i]);
+        else
+            fnn_tensor_unref(&seeds[i]);
+        if (edge.node) fnn_node_unref(edge.node);
+    }
+    while (w.n) {
+        fnn_node *node = heap_pop(&w);
+        if (!status) status = visit(&w, node);
+        leave(node);
+    }
+    while (w.leaves) {
+        fnn_node *node = w.leaves;
+        w.leaves = node->next_leaf;
+        if (!status) status = finish_leaf(&w, node);
+        leave(node);
+    }
+    if (w.heap) fnn_pool_free(w.heap, sizeof *w.heap * (size_t)w.capacity);
+    fnn_mode = before;
+    return status;
+}
+
+fnn_status fnn_backward(const fnn_tensor *root, const fnn_tensor *seed, bool retain_graph) {
+    if (!fnn_wants_grad(root))
+        return fnn_fail(FNN_ERR_RUNTIME, "backward: element 0 of tensors does not require grad and does not have a grad_fn");
+    fnn_tensor first;
+    if (seed) {
+        if (!fnn_same_shape(root, seed))
+            return fnn_fail(FNN_ERR_RUNTIME, "backward: Mismatch in shape: grad_output[0] has a shape of %s and output[0] has a shape of %s.",
+                            fnn_shape_of(seed), fnn_shape_of(root));
+        FNN_TRY(fnn_cast(&first, seed, root->dtype));
+    } else {
+        if (root->numel != 1)
+            return fnn_fail(FNN_ERR_RUNTIME, "backward: grad can be implicitly created only for scalar outputs, found shape %s", fnn_shape_of(root));
+        FNN_TRY(fnn_empty(&first, root->dtype, root->ndim, root->shape));
+        if (root->dtype == FNN_F32)
+            *(float *)first.data = 1.0f;
+        else
+            *(double *)first.data = 1.0;
+    }
+    return fnn_walk(&root, &first, 1, retain_graph, NULL, 0);
+}

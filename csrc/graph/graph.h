@@ -1,0 +1,158 @@
+/* The tape: what autograd knows of a tensor (meta), one recorded op (node), and the backward walk.
+ *
+ * Invariants: a node's sequence number is greater than those of all nodes it has edges to (numbers come from one counter),
+ * so taking nodes in decreasing number visits every node after all its users. Leaves accumulate once, after the walk has
+ * summed all that reaches them. Saved outputs carry no meta of their own, or every step would leak. Graphs are freed by a
+ * loop, never by recursion. A gradient's memory is added to in place only while the walk is its one owner.
+ *
+ * Deliberately not here: gradients of gradients (backwards work on raw tensors). Nothing here knows Python: hooks and
+ * functions written in the host language are foreign objects behind fnn_foreign.
+ *
+ * Read next: apply.c (recording), backward.c (the walk), inplace.c (writes into views). */
+#ifndef FNN_GRAPH_H
+#define FNN_GRAPH_H
+
+#include "../ops/op.h"
+
+/* The host language's objects inside the graph. */
+typedef struct fnn_foreign {
+    /* backward of a foreign node: dy (NULL: zero) -> dx, as an op's backward does. */
+    fnn_status (*apply)(void *object, fnn_backcall *b);
+    void (*release)(void *object);
+} fnn_foreign;
+
+/* Called with a gradient; may replace it (owned) by another of the same shape and dtype. */
+typedef fnn_status (*fnn_hook_fn)(void *object, fnn_tensor *grad);
+typedef fnn_status (*fnn_post_hook_fn)(void *object);
+
+/* Where a gradient goes: output `nr` of `node`. A leaf's node is its accumulator. */
+typedef struct fnn_edge {
+    fnn_node *node; /* counted; NULL: no gradient wanted */
+    uint32_t nr;
+} fnn_edge;
+
+typedef struct fnn_saved {
+    fnn_tensor t;     /* without meta; data NULL: not saved */
+    uint32_t version; /* of t when saved: must not have moved when it is used */
+} fnn_saved;
+
+typedef struct fnn_view fnn_view;
+
+struct fnn_node {
+    atomic_int refs;
+    const fnn_op *op;    /* NULL: accumulator of a leaf, or foreign */
+    uint64_t seq;
+    int32_t n_in, n_out, n_extra;
+    fnn_edge *edges;     /* n_in */
+    fnn_geom *in_geom;   /* n_in */
+    fnn_geom *out_geom;  /* n_out */
+    fnn_saved *in, *out, *extra; /* n_in, n_out, op->n_extra; dropped when freed */
+    fnn_attrs *attrs;    /* NULL when the op has none */
+    bool freed;          /* saved tensors are gone: a second backward needs retain_graph */
+    const char *name;    /* what grad_fn shows */
+    /* foreign node */
+    const fnn_foreign *foreign;
+    void *object;        /* owned: released through foreign */
+    /* accumulator */
+    fnn_meta *leaf;      /* counted */
+    /* copy slices: the write `inner` into a view of the base; see inplace.c */
+    fnn_node *inner;     /* counted */
+    fnn_view *view;      /* owned: geometry of base and view */
+    /* hooks of the host language on this node's output gradients */
+    void **out_hooks;    /* n_out or NULL */
+    fnn_meta **retain;   /* n_out or NULL: who wants output i's gradient kept; not counted, cleared by the meta */
+    /* during one walk */
+    fnn_tensor *dy;      /* n_out gradients summed so far (from the walk) */
+    void *walk;          /* the walk that owns dy; NULL: none */
+    fnn_node *next_free; /* chain of the freeing loop */
+    fnn_node *next_leaf; /* chain of the walk's leaves */
+    size_t bytes;        /* of this block */
+};
+
+/* How a differentiable view came from its base: enough to make its node anew after the base was written. */
+struct fnn_view {
+    fnn_meta *base;     /* counted: meta of the tensor that owns the memory */
+    fnn_geom base_geom; /* shape, dtype */
+    int64_t base_stride[FNN_MAX_DIMS];
+    char *base_data;
+    fnn_geom geom;
+    int64_t stride[FNN_MAX_DIMS];
+    int64_t offset;     /* in elements from base_data */
+    uint32_t version;   /* of the memory when grad_fn was made */
+};
+
+struct fnn_meta {
+    atomic_int refs;
+    bool requires_grad;   /* of a leaf; a tensor with grad_fn wants a gradient anyway */
+    bool retains_grad;    /* keep .grad although not a leaf */
+    uint32_t output_nr;
+    fnn_node *grad_fn;    /* counted; NULL: leaf */
+    fnn_node *accumulator; /* not counted: cleared by the accumulator when it goes */
+    fnn_tensor *grad;     /* NULL: none. Lies in the host object when grad_handle is set, else in the pool (owned) */
+    void *grad_handle;    /* the host's object that wraps grad (owned) */
+    fnn_view *view;       /* owned; NULL: not a differentiable view */
+    void *hooks;          /* the host's hooks on this tensor's gradient (owned) */
+    void *post_hooks;     /* the host's hooks to call after accumulation (owned) */
+    void *handle;         /* the host's object of a leaf, not counted; NULL when it is gone */
+};
+
+/* Set by the host language. */
+typedef struct fnn_graph_hooks {
+    void (*release_handle)(void *object);
+    fnn_hook_fn run_hooks;           /* object: meta->hooks or node->out_hooks[i] */
+    fnn_status (*run_post_hooks)(void *object, fnn_meta *meta);
+} fnn_graph_hooks;
+extern fnn_graph_hooks fnn_graph_host;
+
+/* ---- modes, per thread ---- */
+typedef struct fnn_modes {
+    bool grad, inference;
+} fnn_modes;
+extern _Thread_local fnn_modes fnn_mode;
+
+/* ---- meta ---- */
+fnn_meta *fnn_meta_new(void);
+void fnn_meta_unref(fnn_meta *m);
+static inline void fnn_meta_ref(fnn_meta *m) { atomic_fetch_add_explicit(&m->refs, 1, memory_order_relaxed); }
+fnn_meta *fnn_meta_of(fnn_tensor *t); /* makes one if needed; NULL: out of memory */
+static inline bool fnn_wants_grad(const fnn_tensor *t) { return t->meta && (t->meta->requires_grad || t->meta->grad_fn); }
+void fnn_meta_set_grad(fnn_meta *m, fnn_tensor *grad, void *handle); /* takes both over; NULL clears */
+/* The node and output a gradient of t goes to; counted. Makes the accumulator of a leaf, renews a stale view's node. */
+fnn_status fnn_gradient_edge(const fnn_tensor *t, fnn_edge *edge);
+fnn_node *fnn_current_grad_fn(const fnn_tensor *t); /* borrowed; NULL: leaf. Renews a stale view's node */
+
+/* ---- node ---- */
+fnn_node *fnn_node_new(const fnn_op *op, int n_in, int n_out, int n_extra, const fnn_attrs *attrs);
+void fnn_node_unref(fnn_node *n);
+static inline void fnn_node_ref(fnn_node *n) { atomic_fetch_add_explicit(&n->refs, 1, memory_order_relaxed); }
+void fnn_node_free_saved(fnn_node *n);
+bool fnn_is_accumulator(const fnn_node *n);
+
+/* ---- recording (apply.c, inplace.c) ---- */
+fnn_status fnn_apply_op(const fnn_op *op, fnn_tensor *out, int n_out, const fnn_tensor *const *in, int n_in, const fnn_attrs *attrs);
+fnn_status fnn_apply_inplace_op(const fnn_op *op, fnn_tensor *self, const fnn_tensor *const *in, int n_in, const fnn_attrs *attrs);
+/* A foreign node over given inputs and outputs (autograd.Function). Takes `object` over on success. */
+fnn_status fnn_record_foreign(const fnn_foreign *foreign, void *object, const char *name, fnn_tensor *const *in, int n_in, fnn_tensor *out, int n_out);
+/* After an in-place write recorded as `node`: gives self (and, for a view, its base) the new history. */
+fnn_status fnn_rebase_history(fnn_tensor *self, fnn_node *node);
+/* self may be written: not read-only, not a leaf that wants a gradient, no two indices on one element. */
+fnn_status fnn_check_inplace(const char *op, const fnn_tensor *self);
+/* No input lies partly over self: the result would depend on the order of writing. */
+fnn_status fnn_check_overlap(const char *op, const fnn_tensor *self, const fnn_tensor *const *in, int n_in);
+/* A view made outside fnn_apply_op becomes a differentiable view of src (meta and view record, no node). */
+fnn_status fnn_record_view(fnn_tensor *out, const fnn_tensor *src);
+/* One node's backward on given output gradients; dx zeroed by the caller. */
+fnn_status fnn_node_backward(fnn_node *n, const fnn_tensor *const *dy, const bool *need, fnn_tensor *dx);
+/* CopySlices' part of the walk. */
+fnn_status fnn_copy_slices_backward(fnn_node *n, fnn_backcall *b);
+
+/* ---- the walk (backward.c) ---- */
+typedef struct fnn_capture {
+    fnn_edge edge;    /* where to look */
+    fnn_tensor grad;  /* out: owned; zeroed when nothing arrived */
+} fnn_capture;
+/* Back-propagates seeds (each of its root's shape) from roots. With captures, gradients are collected there and .grad of
+ * leaves stays as it is. */
+fnn_status fnn_walk(const fnn_tensor *const *roots, fnn_tensor *seeds, int n, bool retain_graph, fnn_capture *captures, int n_captures);
+
+#endif

@@ -1,0 +1,158 @@
+/* In-place writes and the history of views; see graph.h.
+ *
+ * A write into a view changes its base. The base's new history is a copy-slices node: going backward, it hands the base's
+ * gradient on, with the view's part replaced by what the written op's own backward makes of it.
+ *     forward:  base[view] = op(base[view], others)
+ *     backward: d_base = dy; d_base[view], d_others = op_backward(dy[view])
+ * The view itself gets its node anew (an as_strided of the base) when it is next asked for one (node.c, renew_view). */
+#include <string.h>
+
+#include "../core/pool.h"
+#include "graph.h"
+
+fnn_status fnn_check_inplace(const char *op, const fnn_tensor *self) {
+    if (self->storage && self->storage->readonly)
+        return fnn_fail(FNN_ERR_RUNTIME, "%s_: the tensor shares read-only memory and may not be written; clone() it first", op);
+    if ((self->flags & FNN_T_INFERENCE) && !fnn_mode.inference)
+        return fnn_fail(FNN_ERR_RUNTIME, "%s_: Inplace update to inference tensor outside InferenceMode is not allowed. You can make a "
+                                         "clone to get a normal tensor before doing inplace update.", op);
+    if (fnn_mode.grad && self->meta) {
+        const fnn_meta *m = self->meta;
+        if (m->requires_grad && !m->grad_fn)
+            return fnn_fail(FNN_ERR_RUNTIME, "%s_: a leaf Variable that requires grad is being used in an in-place operation.", op);
+        if (m->view && m->view->base->requires_grad && !m->view->base->grad_fn)
+            return fnn_fail(FNN_ERR_RUNTIME, "%s_: a view of a leaf Variable that requires grad is being used in an in-place operation.", op);
+    }
+    if (fnn_has_overlap(self) && self->numel)
+        return fnn_fail(FNN_ERR_RUNTIME, "%s_: unsupported operation: more than one element of the written-to tensor refers to a single "
+                                         "memory location. Please clone() the tensor before performing the operation.", op);
+    return FNN_OK;
+}
+
+static bool same_view(const fnn_tensor *a, const fnn_tensor *b) {
+    if (a->data != b->data || a->dtype != b->dtype || !fnn_same_shape(a, b)) return false;
+    for (int d = 0; d < a->ndim; d++)
+        if (a->shape[d] > 1 && a->stride[d] != b->stride[d]) return false;
+    return true;
+}
+
+fnn_status fnn_check_overlap(const char *op, const fnn_tensor *self, const fnn_tensor *const *in, int n_in) {
+    for (int i = 0; i < n_in; i++) {
+        const fnn_tensor *t = in[i];
+        if (!t || t == self || t->storage != self->storage || same_view(t, self)) continue;
+        const char *lo, *hi, *self_lo, *self_hi;
+        fnn_tensor_extent(t, &lo, &hi);
+        fnn_tensor_extent(self, &self_lo, &self_hi);
+        /* Interleaved views (even and odd columns) need not touch; torch refuses only where both fill their block. */
+        if (lo < self_hi && self_lo < hi && fnn_is_dense(t) && fnn_is_dense(self))
+            return fnn_fail(FNN_ERR_RUNTIME, "%s_: unsupported operation: some elements of the input tensor and the written-to tensor "
+                                             "refer to a single memory location. Please clone() the tensor before performing the operation.", op);
+    }
+    return FNN_OK;
+}
+
+static void set_history(fnn_meta *m, fnn_node *node) {
+    fnn_node_ref(node);
+    if (m->grad_fn) fnn_node_unref(m->grad_fn);
+    m->grad_fn = node;
+    m->output_nr = 0;
+    m->requires_grad = false;
+}
+
+static fnn_status rebase_base(const fnn_view *v, fnn_node *inner) {
+    fnn_node *n = fnn_node_new(NULL, inner->n_in, 1, 0, NULL);
+    fnn_view *copy = fnn_pool_alloc(sizeof *copy);
+    if (!n || !copy) {
+        if (n) fnn_node_unref(n);
+        return fnn_fail(FNN_ERR_MEMORY, "out of memory: tried to record an in-place write");
+    }
+    *copy = *v;
+    copy->base = NULL; /* geometry only: the node does not keep the base alive */
+    n->view = copy;
+    n->name = "CopySlices";
+    n->inner = inner;
+    fnn_node_ref(inner);
+    n->in_geom[0] = n->out_geom[0] = v->base_geom;
+    fnn_tensor base = {.meta = v->base, .dtype = v->base_geom.dtype};
+    fnn_tensor_set_geometry(&base, v->base_geom.ndim, v->base_geom.shape, v->base_stride);
+    fnn_status status = fnn_gradient_edge(&base, &n->edges[0]);
+    for (int i = 1; i < inner->n_in; i++) {
+        n->in_geom[i] = inner->in_geom[i];
+        n->edges[i] = inner->edges[i]; /* moved: the walk goes through n */
+        inner->edges[i] = (fnn_edge){0};
+    }
+    if (inner->edges[0].node) fnn_node_unref(inner->edges[0].node);
+    inner->edges[0] = (fnn_edge){0};
+    if (!status) set_history(v->base, n);
+    fnn_node_unref(n);
+    return status;
+}
+
+fnn_status fnn_rebase_history(fnn_tensor *self, fnn_node *node) {
+    fnn_meta *m = fnn_meta_of(self);
+    if (!m) return FNN_ERR_MEMORY;
+    if (!m->view) {
+        set_history(m, node);
+        return FNN_OK;
+    }
+    FNN_TRY(rebase_base(m->view, node));
+    m->view->version = fnn_tensor_version(self) - 1; /* stale: the node is made anew on demand */
+    return FNN_OK;
+}
+
+/* A tensor over fresh memory with the base's strides; elements the strides skip stay zero. */
+static fnn_status empty_like_base(fnn_tensor *out, const fnn_view *v) {
+    fnn_tensor t = {.dtype = v->base_geom.dtype};
+    fnn_tensor_set_geometry(&t, v->base_geom.ndim, v->base_geom.shape, v->base_stride);
+    int64_t extent = t.numel ? 1 : 0;
+    for (int d = 0; d < t.ndim && t.numel; d++) extent += t.stride[d] * (t.shape[d] - 1);
+    fnn_tensor block;
+    FNN_TRY(fnn_empty(&block, t.dtype, 1, &extent));
+    fnn_status status = extent == t.numel ? FNN_OK : fnn_fill_zero(&block);
+    if (status) {
+        fnn_tensor_unref(&block);
+        return status;
+    }
+    t.data = block.data;
+    t.storage = block.storage;
+    t.version = block.version;
+    *out = t;
+    return FNN_OK;
+}
+
+fnn_status fnn_copy_slices_backward(fnn_node *n, fnn_backcall *b) {
+    const fnn_view *v = n->view;
+    fnn_node *inner = n->inner;
+    fnn_tensor grad, slice, slice_copy, dx[FNN_MAX_IN] = {0};
+    FNN_TRY(empty_like_base(&grad, v));
+    fnn_status status = fnn_copy_into(&grad, b->dy[0]);
+    fnn_tensor_ref_data(&slice, &grad);
+    fnn_tensor_set_geometry(&slice, v->geom.ndim, v->geom.shape, v->stride);
+    slice.data = grad.data + v->offset * fnn_itemsize[slice.dtype];
+    slice_copy = (fnn_tensor){0};
+    if (!status) { /* the op's backward may keep its dy: it must not see the write below */
+        status = fnn_empty(&slice_copy, slice.dtype, slice.ndim, slice.shape);
+        if (!status) status = fnn_copy_into(&slice_copy, &slice);
+    }
+    bool need[FNN_MAX_IN] = {true};
+    for (int i = 1; i < inner->n_in; i++) need[i] = b->need[i];
+    if (!status) {
+        const fnn_tensor *dy = &slice_copy;
+        status = fnn_node_backward(inner, &dy, need, dx);
+    }
+    if (!status) status = dx[0].data ? fnn_copy_into(&slice, &dx[0]) : fnn_fill_zero(&slice);
+    fnn_tensor_unref(&dx[0]);
+    fnn_tensor_unref(&slice);
+    fnn_tensor_unref(&slice_copy);
+    for (int i = 1; i < inner->n_in; i++) {
+        if (!status)
+            b->dx[i] = dx[i];
+        else
+            fnn_tensor_unref(&dx[i]);
+    }
+    if (!status)
+        b->dx[0] = grad;
+    else
+        fnn_tensor_unref(&grad);
+    return status;
+}

@@ -1,0 +1,253 @@
+/* Nodes and metas: making, counting, freeing; see graph.h.
+ *
+ * Invariant: freeing a chain of a million nodes uses constant stack: a node whose last reference goes is put on a
+ * per-thread list, and the outermost release empties that list in a loop. */
+#include <string.h>
+
+#include "../core/pool.h"
+#include "graph.h"
+
+fnn_graph_hooks fnn_graph_host;
+_Thread_local fnn_modes fnn_mode = {.grad = true, .inference = false};
+
+static atomic_uint_fast64_t sequence = 1;
+
+bool fnn_grad_mode(void) { return fnn_mode.grad; }
+bool fnn_set_grad_mode(bool on) {
+    bool before = fnn_mode.grad;
+    fnn_mode.grad = on;
+    return before;
+}
+
+/* ---- meta ---- */
+
+fnn_meta *fnn_meta_new(void) {
+    fnn_meta *m = fnn_pool_alloc(sizeof *m);
+    if (!m) {
+        fnn_fail(FNN_ERR_MEMORY, "out of memory: tried to allocate an autograd record");
+        return NULL;
+    }
+    memset(m, 0, sizeof *m);
+    atomic_init(&m->refs, 1);
+    return m;
+}
+
+void fnn_meta_set_grad(fnn_meta *m, fnn_tensor *grad, void *handle) {
+    fnn_tensor *old = m->grad;
+    void *old_handle = m->grad_handle;
+    m->grad = grad;
+    m->grad_handle = handle;
+    if (old_handle) {
+        fnn_graph_host.release_handle(old_handle);
+    } else if (old) {
+        fnn_tensor_unref(old);
+        fnn_pool_free(old, sizeof *old);
+    }
+}
+
+void fnn_meta_unref(fnn_meta *m) {
+    if (!m || atomic_fetch_sub_explicit(&m->refs, 1, memory_order_acq_rel) != 1) return;
+    if (m->grad) fnn_meta_set_grad(m, NULL, NULL);
+    if (m->view) {
+        fnn_meta_unref(m->view->base);
+        fnn_pool_free(m->view, sizeof *m->view);
+    }
+    if (m->hooks) fnn_graph_host.release_handle(m->hooks);
+    if (m->post_hooks) fnn_graph_host.release_handle(m->post_hooks);
+    if (m->grad_fn) {
+        if (m->retains_grad && m->grad_fn->retain) m->grad_fn->retain[m->output_nr] = NULL;
+        fnn_node_unref(m->grad_fn);
+    }
+    fnn_pool_free(m, sizeof *m);
+}
+
+fnn_meta *fnn_meta_of(fnn_tensor *t) {
+    if (!t->meta) t->meta = fnn_meta_new();
+    return t->meta;
+}
+
+/* ---- node ---- */
+
+static size_t align16(size_t n) { return (n + 15) & ~(size_t)15; }
+
+fnn_node *fnn_node_new(const fnn_op *op, int n_in, int n_out, int n_extra, const fnn_attrs *attrs) {
+    size_t head = align16(sizeof(fnn_node));
+    size_t edges = align16(sizeof(fnn_edge) * (size_t)n_in);
+    size_t geoms = align16(sizeof(fnn_geom) * (size_t)(n_in + n_out));
+    size_t saved = align16(sizeof(fnn_saved) * (size_t)(n_in + n_out + n_extra));
+    size_t bytes = head + edges + geoms + saved + (attrs ? sizeof(fnn_attrs) : 0);
+    char *block = fnn_pool_alloc(bytes);
+    if (!block) {
+        fnn_fail(FNN_ERR_MEMORY, "out of memory: tried to record an op");
+        return NULL;
+    }
+    fnn_node *n = (fnn_node *)block;
+    memset(block, 0, head + edges);
+    atomic_init(&n->refs, 1);
+    n->op = op;
+    n->name = op ? op->grad_name : NULL;
+    n->bytes = bytes;
+    n->n_in = n_in;
+    n->n_out = n_out;
+    n->edges = (fnn_edge *)(block + head);
+    n->in_geom = (fnn_geom *)(block + head + edges);
+    n->out_geom = n->in_geom + n_in;
+    n->in = (fnn_saved *)(block + head + edges + geoms);
+    n->out = n->in + n_in;
+    n->extra = n->out + n_out;
+    n->n_extra = n_extra;
+    for (int i = 0; i < n_in + n_out + n_extra; i++) n->in[i].t = (fnn_tensor){0};
+    if (attrs) {
+        n->attrs = (fnn_attrs *)(block + head + edges + geoms + saved);
+        *n->attrs = *attrs;
+    }
+    n->seq = atomic_fetch_add_explicit(&sequence, 1, memory_order_relaxed);
+    return n;
+}
+
+void fnn_node_free_saved(fnn_node *n) {
+    n->freed = true;
+    int count = n->n_in + n->n_out + n->n_extra; /* in, out and extra lie behind one another */
+    for (int i = 0; i < count; i++)
+        if (n->in[i].t.data) fnn_tensor_unref(&n->in[i].t);
+}
+
+bool fnn_is_accumulator(const fnn_node *n) { return n->leaf != NULL; }
+
+static void destroy(fnn_node *n) {
+    fnn_node_free_saved(n);
+    if (n->leaf) {
+        n->leaf->accumulator = NULL;
+        fnn_meta_unref(n->leaf);
+    }
+    if (n->object) n->foreign->release(n->object);
+    if (n->inner) fnn_node_unref(n->inner);
+    if (n->view) fnn_pool_free(n->view, sizeof *n->view);
+    if (n->out_hooks) {
+        for (int i = 0; i < n->n_out; i++)
+            if (n->out_hooks[i]) fnn_graph_host.release_handle(n->out_hooks[i]);
+        fnn_pool_free(n->out_hooks, sizeof(void *) * (size_t)n->n_out);
+    }
+    if (n->retain) fnn_pool_free(n->retain, sizeof(void *) * (size_t)n->n_out);
+    for (int i = 0; i < n->n_in; i++)
+        if (n->edges[i].node) fnn_node_unref(n->edges[i].node);
+    fnn_pool_free(n, n->bytes);
+}
+
+void fnn_node_unref(fnn_node *n) {
+    static _Thread_local fnn_node *pending;
+    static _Thread_local bool busy;
+    if (!n || atomic_fetch_sub_explicit(&n->refs, 1, memory_order_acq_rel) != 1) return;
+    n->next_free = pending;
+    pending = n;
+    if (busy) return;
+    busy = true;
+    while (pending) {
+        fnn_node *next = pending;
+        pending = next->next_free;
+        destroy(next);
+    }
+    busy = false;
+}
+
+/* ---- edges ---- */
+
+static fnn_node *accumulator_of(fnn_meta *leaf, const fnn_tensor *t) {
+    if (leaf->accumulator) {
+        fnn_node_ref(leaf->accumulator);
+        return leaf->accumulator;
+    }
+    fnn_node *n = fnn_node_new(NULL, 0, 1, 0, NULL);
+    if (!n) return NULL;
+    n->name = "AccumulateGrad";
+    n->out_geom[0] = fnn_geom_of(t);
+    n->leaf = leaf;
+    fnn_meta_ref(leaf);
+    leaf->accumulator = n;
+    return n;
+}
+
+/* A view whose base was written in place after the view was made gets a node that starts at the base's new history. */
+static fnn_status renew_view(const fnn_tensor *t) {
+    fnn_meta *m = t->meta;
+    fnn_view *v = m->view;
+    fnn_attrs attrs = {0};
+    attrs.list[0].n = attrs.list[1].n = v->geom.ndim;
+    memcpy(attrs.list[0].v, v->geom.shape, sizeof attrs.list[0].v);
+    memcpy(attrs.list[1].v, v->stride, sizeof attrs.list[1].v);
+    attrs.v[0].i = v->offset;
+    fnn_node *n = fnn_node_new(&fnn_op_AS_STRIDED, 1, 1, 0, &attrs);
+    if (!n) return FNN_ERR_MEMORY;
+    n->in_geom[0] = v->base_geom;
+    n->out_geom[0] = v->geom;
+    fnn_tensor base = {.meta = v->base, .dtype = v->base_geom.dtype};
+    fnn_tensor_set_geometry(&base, v->base_geom.ndim, v->base_geom.shape, v->base_stride);
+    fnn_status status = fnn_gradient_edge(&base, &n->edges[0]);
+    if (status) {
+        fnn_node_unref(n);
+        return status;
+    }
+    if (m->grad_fn) fnn_node_unref(m->grad_fn);
+    m->grad_fn = n;
+    m->output_nr = 0;
+    v->version = fnn_tensor_version(t);
+    return FNN_OK;
+}
+
+static fnn_status renew_if_stale(const fnn_tensor *t) {
+    const fnn_view *v = t->meta->view;
+    if (!v || !t->version || v->version == fnn_tensor_version(t)) return FNN_OK;
+    if (!v->base->grad_fn && !v->base->requires_grad) return FNN_OK;
+    return renew_view(t);
+}
+
+fnn_node *fnn_current_grad_fn(const fnn_tensor *t) {
+    if (!t->meta || renew_if_stale(t)) return NULL;
+    return t->meta->grad_fn;
+}
+
+fnn_status fnn_gradient_edge(const fnn_tensor *t, fnn_edge *edge) {
+    *edge = (fnn_edge){0};
+    if (!t->meta) return FNN_OK;
+    FNN_TRY(renew_if_stale(t));
+    fnn_meta *m = t->meta;
+    if (m->grad_fn) {
+        fnn_node_ref(m->grad_fn);
+        *edge = (fnn_edge){m->grad_fn, m->output_nr};
+    } else if (m->requires_grad) {
+        edge->node = accumulator_of(m, t);
+        if (!edge->node) return FNN_ERR_MEMORY;
+    }
+    return FNN_OK;
+}
+
+static void __attribute__((constructor)) install_hooks(void) {
+    fnn_meta_ref_hook = fnn_meta_ref;
+    fnn_meta_unref_hook = fnn_meta_unref;
+}
+
+/* ---- the public face of leaves ---- */
+
+bool fnn_requires_grad(const fnn_tensor *t) { return fnn_wants_grad(t); }
+
+fnn_status fnn_set_requires_grad(fnn_tensor *t, bool on) {
+    if (on && !fnn_dtype_is_float(t->dtype))
+        return fnn_fail(FNN_ERR_RUNTIME, "only Tensors of floating point dtype can require gradients, found %s", fnn_dtype_name(t->dtype));
+    if (on && (t->flags & FNN_T_INFERENCE) && !fnn_mode.inference)
+        return fnn_fail(FNN_ERR_RUNTIME, "Setting requires_grad=True on inference tensor outside InferenceMode is not allowed.");
+    if (fnn_current_grad_fn(t)) {
+        if (on) return FNN_OK;
+        return fnn_fail(FNN_ERR_RUNTIME, "you can only change requires_grad flags of leaf variables. If you want to use a computed "
+                                         "variable in a subgraph that doesn't require differentiation use var_no_grad = var.detach().");
+    }
+    if (!on && !t->meta) return FNN_OK;
+    fnn_meta *m = fnn_meta_of(t);
+    if (!m) return FNN_ERR_MEMORY;
+    m->requires_grad = on;
+    return FNN_OK;
+}
+
+const fnn_tensor *fnn_grad(const fnn_tensor *t) { return t->meta ? t->meta->grad : NULL; }
+void fnn_clear_grad(fnn_tensor *t) {
+    if (t->meta) fnn_meta_set_grad(t->meta, NULL, NULL);
+}

@@ -1,0 +1,149 @@
+/* What an op is: one descriptor, declared once at the end of its file.
+ *
+ * plan     looks at metadata only: checks, type promotion, output shapes, scratch size, estimated work.
+ * inspect  (optional) reads inputs (token ids, probabilities), may fail, may fix data-dependent sizes.
+ * forward  computes; after plan and inspect nothing can fail but memory, and nothing was written before.
+ * backward takes output gradients (NULL: zero) and saved tensors, gives one owned gradient per wanted input.
+ *
+ * The call struct holds no Python object, so calls come from C, from the tape and from Python alike. The order of a call
+ * is run.c; recording is graph/apply.c. Adding an op: a descriptor `const fnn_op fnn_op_<NAME>` plus a line in ops.def.
+ *
+ * Read next: run.c, then pointwise.c as the simplest family. */
+#ifndef FNN_OPS_OP_H
+#define FNN_OPS_OP_H
+
+#include "../core/tensor.h"
+
+#define FNN_MAX_IN 6     /* inputs of an op with a fixed number of them */
+#define FNN_MAX_EXTRA 4  /* tensors made only for backward (mean, rstd, gates) */
+
+/* One call, as data. Everything lives on the caller's stack. */
+typedef struct fnn_call {
+    const fnn_op *op;
+    int n_in, n_out;
+    const fnn_tensor *const *in; /* borrowed; NULL where an optional input is absent */
+    const fnn_attrs *attrs;
+    fnn_tensor *out;             /* plan: dtype, shape, stride. Then allocated, unless the op is a view or runs in place */
+    fnn_tensor extra[FNN_MAX_EXTRA]; /* plan: geometry; allocated only if `save` */
+    bool save;                   /* a gradient is wanted: fill the extras */
+    bool inplace;                /* out[0] is not allocated: it is `keep`'s memory, or nothing (FNN_OP_WRITES) */
+    const fnn_tensor *keep;      /* in place: the tensor written; its data and strides become out[0]'s after plan */
+    size_t scratch_bytes;        /* plan */
+    char *scratch;               /* 64-byte aligned, valid during forward */
+    double work;                 /* plan: estimated nanoseconds on one thread; decides threads and the GIL */
+} fnn_call;
+
+/* The shape and dtype of an input or output, as a node remembers it. */
+typedef struct fnn_geom {
+    int64_t shape[FNN_MAX_DIMS];
+    uint8_t ndim, dtype;
+} fnn_geom;
+
+/* One backward call. All gradients that come in are of the output's shape and dtype, any strides. */
+typedef struct fnn_backcall {
+    const fnn_op *op;
+    int n_in, n_out;
+    const fnn_attrs *attrs;
+    const fnn_tensor *const *dy;  /* n_out; NULL: zero */
+    const fnn_tensor *in;         /* n_in saved inputs; data NULL where not saved (geometry: in_geom) */
+    const fnn_tensor *out;        /* n_out saved outputs; data NULL where not saved */
+    const fnn_tensor *extra;      /* saved extras */
+    const fnn_geom *in_geom;      /* n_in; ndim 255 for an absent input */
+    const fnn_geom *out_geom;     /* n_out */
+    const bool *need;             /* n_in: wanted gradients */
+    fnn_tensor *dx;               /* n_in: to be filled with owned tensors of the input's shape and dtype where wanted;
+                                     left zeroed: the gradient is zero. May be a view of dy. */
+} fnn_backcall;
+
+enum {
+    FNN_OP_VIEW = 1,      /* out[0] is a view of in[0]: plan also sets out[0].data */
+    FNN_OP_LIST = 2,      /* in[] is a list of any length (cat, stack) */
+    FNN_OP_RANDOM = 4,    /* draws from a generator */
+    FNN_OP_NO_GRAD = 8,   /* outputs never want a gradient (comparisons, argmax) */
+    FNN_OP_OUT_LIST = 16, /* any number of outputs (split, unbind): the caller asks plan through count_out */
+    FNN_OP_WRITES = 32,   /* only exists in place: writes in[0] (copy_, fill_, index_put_); plan leaves out[] alone */
+    FNN_OP_ELEMENTWISE = 64, /* element i of the output depends on elements i of the inputs: safe exactly in place */
+};
+
+struct fnn_op {
+    const char *name;       /* torch's name */
+    const char *grad_name;  /* what grad_fn shows: "AddBackward0" */
+    int8_t n_in, n_out;     /* fixed numbers; inputs of FNN_OP_LIST: -1 */
+    int8_t n_extra;
+    uint16_t flags;
+    uint8_t optional_in;    /* bit i: input i may be absent */
+    uint8_t no_grad_in;     /* bit i: input i never gets a gradient (indices, masks) */
+    uint8_t no_grad_out;    /* bit i: output i carries no gradient (indices of max) */
+    uint8_t save_in[FNN_MAX_IN]; /* save_in[i]: bits of the inputs that the gradient of input i needs */
+    uint8_t save_out;       /* bits of the outputs that backward needs */
+    fnn_status (*plan)(fnn_call *c);
+    fnn_status (*inspect)(fnn_call *c);
+    fnn_status (*forward)(fnn_call *c);
+    fnn_status (*backward)(fnn_backcall *b);
+    /* Optional: adds the gradient of input 0 into `acc` (contiguous or dense, of the input's shape, owned by the tape
+     * alone) instead of making a tensor full of zeros: for select, slice, index. */
+    fnn_status (*backward_into)(fnn_backcall *b, fnn_tensor *acc);
+};
+
+/* ---- running without a tape (run.c) ---- */
+fnn_status fnn_run_call(fnn_call *c); /* plan, inspect, allocate, forward; out[] zeroed again on failure */
+fnn_status fnn_run(const fnn_op *op, fnn_tensor *out, const fnn_tensor *const *in, int n_in, const fnn_attrs *attrs);
+
+/* Set by the host language: called around long work. */
+typedef struct fnn_host_hooks {
+    void *(*release)(void); /* lets other threads of the host run */
+    void (*acquire)(void *token);
+} fnn_host_hooks;
+extern fnn_host_hooks fnn_host;
+#define FNN_RELEASE_WORK 5000.0 /* ns: below this, releasing the GIL costs more than it gives */
+
+#define FNN_OP(name) extern const fnn_op fnn_op_##name;
+#include "ops.def"
+#undef FNN_OP
+
+/* Propagates a failure. */
+#define FNN_TRY(expr)                     \
+    do {                                  \
+        fnn_status fnn_try_ = (expr);     \
+        if (fnn_try_) return fnn_try_;    \
+    } while (0)
+
+/* Runs `body` with `real` a type name and `k` the kernels of it. The body is a block of statements. */
+#define FNN_REAL(dt, body_f32, body_f64) \
+    do {                                 \
+        if ((dt) == FNN_F32)             \
+            body_f32;                    \
+        else                             \
+            body_f64;                    \
+    } while (0)
+
+/* ---- helpers for plans and backwards (util.c) ---- */
+/* Names of ops for C callers inside ops/: run without tape, out is owned by the caller. */
+fnn_status fnn_run1(const fnn_op *op, fnn_tensor *out, const fnn_tensor *a, const fnn_attrs *attrs);
+fnn_status fnn_run2(const fnn_op *op, fnn_tensor *out, const fnn_tensor *a, const fnn_tensor *b);
+/* A contiguous version of t: t itself counted when it is contiguous already, else a copy. */
+fnn_status fnn_contiguous(fnn_tensor *out, const fnn_tensor *t);
+/* dst <- src: same shape or broadcast, dtype conversion. dst must not overlap itself. */
+fnn_status fnn_copy_into(const fnn_tensor *dst, const fnn_tensor *src);
+fnn_status fnn_fill_zero(const fnn_tensor *dst);
+/* dst += src, same shape and dtype. */
+fnn_status fnn_add_into(const fnn_tensor *dst, const fnn_tensor *src);
+/* Owned t' of shape/dtype `g`: t summed over the dimensions that broadcasting added, cast back; t itself where equal. */
+fnn_status fnn_sum_to(fnn_tensor *out, const fnn_tensor *t, const fnn_geom *g);
+/* t cast to dtype: counted t when equal. */
+fnn_status fnn_cast(fnn_tensor *out, const fnn_tensor *t, int dtype);
+fnn_status fnn_zeros(fnn_tensor *out, const fnn_geom *g);
+fnn_geom fnn_geom_of(const fnn_tensor *t);
+/* Wraps a negative dimension; fails with torch's IndexError. ndim 0 counts as one dimension. */
+fnn_status fnn_wrap_dim(const char *op, int64_t *dim, int ndim);
+/* The broadcast shape of n tensors (NULLs skipped) into out's shape; sets contiguous strides. */
+fnn_status fnn_broadcast(const char *op, fnn_tensor *out, const fnn_tensor *const *in, int n);
+/* Type promotion over n tensors as torch's result_type: categories, then dimension, then number. */
+extern int fnn_default_dtype; /* of floats made from nothing: set_default_dtype */
+int fnn_promote(const fnn_tensor *const *in, int n);
+/* Strides of out such that it has the layout of the first dense input of the same shape (torch's elementwise rule). */
+void fnn_keep_layout(fnn_tensor *out, const fnn_tensor *const *in, int n);
+fnn_status fnn_want_float(const char *op, const char *arg, const fnn_tensor *t);
+fnn_status fnn_want_same_dtype(const char *op, const char *arg, const fnn_tensor *t, int dtype);
+
+#endif

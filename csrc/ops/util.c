@@ -1,0 +1,180 @@
+/* What many plans and backwards need: broadcasting, type promotion, sums down to a shape. See op.h. */
+#include <string.h>
+
+#include "op.h"
+
+fnn_geom fnn_geom_of(const fnn_tensor *t) {
+    fnn_geom g;
+    memcpy(g.shape, t->shape, sizeof g.shape);
+    g.ndim = t->ndim;
+    g.dtype = t->dtype;
+    return g;
+}
+
+/* ---- running one op ---- */
+
+fnn_status fnn_run1(const fnn_op *op, fnn_tensor *out, const fnn_tensor *a, const fnn_attrs *attrs) {
+    return fnn_run(op, out, &a, 1, attrs);
+}
+
+fnn_status fnn_run2(const fnn_op *op, fnn_tensor *out, const fnn_tensor *a, const fnn_tensor *b) {
+    const fnn_tensor *in[2] = {a, b};
+    return fnn_run(op, out, in, 2, NULL);
+}
+
+fnn_status fnn_contiguous(fnn_tensor *out, const fnn_tensor *t) {
+    if (t->contiguous && t->storage) {
+        fnn_tensor_ref_data(out, t);
+        return FNN_OK;
+    }
+    FNN_TRY(fnn_empty(out, t->dtype, t->ndim, t->shape));
+    return fnn_copy_into(out, t);
+}
+
+fnn_status fnn_cast(fnn_tensor *out, const fnn_tensor *t, int dtype) {
+    if (t->dtype == dtype && t->storage) {
+        fnn_tensor_ref_data(out, t);
+        return FNN_OK;
+    }
+    fnn_tensor cast = {.dtype = (uint8_t)dtype};
+    fnn_tensor_set_geometry(&cast, t->ndim, t->shape, fnn_is_dense(t) ? t->stride : NULL);
+    FNN_TRY(fnn_tensor_alloc(&cast));
+    FNN_TRY(fnn_copy_into(&cast, t));
+    *out = cast;
+    return FNN_OK;
+}
+
+fnn_status fnn_fill_zero(const fnn_tensor *dst) {
+    if (dst->contiguous || fnn_is_dense(dst)) {
+        memset(dst->data, 0, (size_t)dst->numel * fnn_itemsize[dst->dtype]);
+        return FNN_OK;
+    }
+    int64_t zero = 0;
+    fnn_tensor number = fnn_number_i64(&zero);
+    return fnn_copy_into(dst, &number);
+}
+
+fnn_status fnn_zeros(fnn_tensor *out, const fnn_geom *g) {
+    FNN_TRY(fnn_empty(out, g->dtype, g->ndim, g->shape));
+    return fnn_fill_zero(out);
+}
+
+fnn_status fnn_add_into(const fnn_tensor *dst, const fnn_tensor *src) {
+    const fnn_tensor *in[2] = {dst, src};
+    fnn_tensor out;
+    fnn_call c = {.op = &fnn_op_ADD, .n_in = 2, .n_out = 1, .in = in, .out = &out, .inplace = true, .keep = dst};
+    out = (fnn_tensor){0};
+    return fnn_run_call(&c);
+}
+
+/* ---- broadcasting ---- */
+
+fnn_status fnn_broadcast(const char *op, fnn_tensor *out, const fnn_tensor *const *in, int n) {
+    int ndim = 0;
+    for (int k = 0; k < n; k++)
+        if (in[k] && in[k]->ndim > ndim) ndim = in[k]->ndim;
+    int64_t shape[FNN_MAX_DIMS];
+    for (int d = 0; d < ndim; d++) shape[d] = 1;
+    for (int k = 0; k < n; k++) {
+        if (!in[k]) continue;
+        int shift = ndim - in[k]->ndim;
+        for (int d = 0; d < in[k]->ndim; d++) {
+            int64_t size = in[k]->shape[d], *have = &shape[d + shift];
+            if (size == *have || size == 1) continue;
+            if (*have != 1)
+                return fnn_fail(FNN_ERR_RUNTIME, "%s: The size of tensor a (%lld) must match the size of tensor b (%lld) at non-singleton "
+                                                 "dimension %d; found shapes %s and %s", op, (long long)*have, (long long)size, d + shift,
+                                fnn_shape_of(in[0] ? in[0] : in[k]), fnn_shape_of(in[k]));
+            *have = size;
+        }
+    }
+    fnn_tensor_set_geometry(out, ndim, shape, NULL);
+    return FNN_OK;
+}
+
+void fnn_keep_layout(fnn_tensor *out, const fnn_tensor *const *in, int n) {
+    for (int k = 0; k < n; k++)
+        if (in[k]->contiguous && fnn_same_shape(in[k], out)) return;
+    for (int k = 0; k < n; k++)
+        if (fnn_same_shape(in[k], out) && fnn_is_dense(in[k])) {
+            fnn_tensor_set_geometry(out, out->ndim, out->shape, in[k]->stride);
+            return;
+        }
+}
+
+fnn_status fnn_sum_to(fnn_tensor *out, const fnn_tensor *t, const fnn_geom *g) {
+    int lead = t->ndim - g->ndim;
+    fnn_attrs attrs = {0};
+    fnn_ints *dims = &attrs.list[0];
+    for (int d = 0; d < t->ndim; d++)
+        if (d < lead || (g->shape[d - lead] == 1 && t->shape[d] != 1)) dims->v[dims->n++] = d;
+    if (!dims->n) return fnn_cast(out, t, g->dtype);
+    attrs.v[0].i = 1;  /* keepdim, so that only the leading dimensions are left to drop */
+    attrs.v[1].i = -1; /* no dtype */
+    fnn_tensor sum;
+    FNN_TRY(fnn_run1(&fnn_op_SUM, &sum, t, &attrs));
+    fnn_tensor_set_geometry(&sum, g->ndim, g->shape, NULL);
+    if (sum.dtype == g->dtype) {
+        *out = sum;
+        return FNN_OK;
+    }
+    fnn_status status = fnn_cast(out, &sum, g->dtype);
+    fnn_tensor_unref(&sum);
+    return status;
+}
+
+/* ---- type promotion ---- */
+
+static int category(int dtype) { return dtype == FNN_BOOL ? 0 : fnn_dtype_is_int(dtype) ? 1 : 2; }
+
+static int promote_pair(int a, int b) {
+    static const uint8_t rank[FNN_NDTYPES] = {[FNN_BOOL] = 0, [FNN_U8] = 1, [FNN_I32] = 2, [FNN_I64] = 3, [FNN_F32] = 4, [FNN_F64] = 5};
+    return rank[a] >= rank[b] ? a : b;
+}
+
+int fnn_default_dtype = FNN_F32;
+
+int fnn_promote(const fnn_tensor *const *in, int n) {
+    if (n == 2 && in[0]->dtype == in[1]->dtype) {
+        bool numbers = (in[0]->flags & in[1]->flags & FNN_T_NUMBER) != 0;
+        return numbers && in[0]->dtype == FNN_F64 ? fnn_default_dtype : in[0]->dtype;
+    }
+    /* Three priorities: tensors with dimensions, 0-d tensors, numbers. A lower one counts only by a higher category. */
+    int best[3] = {-1, -1, -1};
+    for (int k = 0; k < n; k++) {
+        if (!in[k]) continue;
+        int level = in[k]->flags & FNN_T_NUMBER ? 2 : in[k]->ndim ? 0 : 1;
+        int dtype = level == 2 && in[k]->dtype == FNN_F64 ? fnn_default_dtype : in[k]->dtype;
+        best[level] = best[level] < 0 ? dtype : promote_pair(best[level], dtype);
+    }
+    int result = -1;
+    for (int level = 0; level < 3; level++) {
+        if (best[level] < 0) continue;
+        if (result < 0)
+            result = best[level];
+        else if (category(best[level]) > category(result))
+            result = promote_pair(result, best[level]);
+    }
+    return result;
+}
+
+/* ---- checks ---- */
+
+fnn_status fnn_wrap_dim(const char *op, int64_t *dim, int ndim) {
+    int64_t range = ndim ? ndim : 1;
+    if (*dim < -range || *dim >= range)
+        return fnn_fail(FNN_ERR_INDEX, "%s: Dimension out of range (expected to be in range of [%lld, %lld], but got %lld)", op,
+                        (long long)-range, (long long)range - 1, (long long)*dim);
+    if (*dim < 0) *dim += range;
+    return FNN_OK;
+}
+
+fnn_status fnn_want_float(const char *op, const char *arg, const fnn_tensor *t) {
+    if (fnn_dtype_is_float(t->dtype)) return FNN_OK;
+    return fnn_fail(FNN_ERR_RUNTIME, "%s: %s has dtype %s, expected a floating point dtype", op, arg, fnn_dtype_name(t->dtype));
+}
+
+fnn_status fnn_want_same_dtype(const char *op, const char *arg, const fnn_tensor *t, int dtype) {
+    if (t->dtype == dtype) return FNN_OK;
+    return fnn_fail(FNN_ERR_RUNTIME, "%s: %s has dtype %s, expected %s", op, arg, fnn_dtype_name(t->dtype), fnn_dtype_name((fnn_dtype)dtype));
+}
