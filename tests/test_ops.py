@@ -1,0 +1,299 @@
+"""The generic proofs over the op table: values and gradients beside torch, finite differences, layouts, subsets, no writes, errors.
+
+Invariant: a proof written here holds for every row, also for rows still to come.
+Does not: check instruction sets and threads (test_isa.py, test_threads.py) or the faces of ops in Python (test_tensor_api.py).
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+from op_table import ROWS, Row, Sample
+from support import ROOT, arr, close, leaves, outcome, same
+
+import fastnn
+import torch
+
+IDS = [(name, dtype) for name, r in ROWS.items() for dtype in r.dtypes]
+GRADIENTS = [(name, dtype) for name, r in ROWS.items() if r.grad for dtype in r.dtypes if dtype.startswith("float")]
+LAYOUTS = ("transposed", "sliced", "offset", "expanded")
+
+
+def cast(a: np.ndarray, dtype: str) -> np.ndarray:
+    """A float sample in the dtype under test; integers are spread out, bool is the sign."""
+    if a.dtype.kind != "f":
+        return np.asarray(a)
+    if dtype == "bool":
+        return np.asarray(a > 0)
+    if dtype.startswith("float"):
+        return np.asarray(a, dtype)
+    with np.errstate(invalid="ignore"):
+        whole = np.nan_to_num(np.where(np.abs(a) < 1e6, a, 0)) * 3
+    return np.asarray(np.abs(whole) if dtype == "uint8" else whole, dtype)
+
+
+def is_differentiable(a: Any) -> bool:
+    return isinstance(a, np.ndarray) and a.dtype.kind == "f"
+
+
+def tensor(lib: Any, a: np.ndarray, layout: str = "contiguous") -> Any:
+    """`a` as a tensor whose memory is laid out in the given way; the values are a's (for `expanded`: those of its first entry)."""
+    n = a.ndim
+    if layout == "transposed" and n >= 2:
+        return lib.from_numpy(np.array(a.transpose(), order="C")).permute(*range(n - 1, -1, -1))
+    if layout == "sliced" and n >= 1:
+        wide = np.ones((*a.shape[:-1], 2 * a.shape[-1] + 1), a.dtype)
+        wide[..., 1::2] = a
+        return lib.from_numpy(wide)[..., 1::2]
+    if layout == "offset":
+        flat = np.ones(a.size + 1, a.dtype)
+        flat[1:] = a.reshape(-1)
+        return lib.from_numpy(flat)[1:].view(a.shape)
+    if layout == "expanded" and n >= 1 and a.shape[0] > 1:
+        return lib.from_numpy(a[:1].copy()).expand(a.shape)
+    return lib.from_numpy(np.array(a, order="C"))
+
+
+def build(lib: Any, value: Any, dtype: str, layout: str, made: list[Any]) -> Any:
+    """Replace arrays in an argument by tensors; the floating ones (differentiable) are also listed in `made`."""
+    if isinstance(value, np.ndarray):
+        t = tensor(lib, cast(value, dtype), layout)
+        if is_differentiable(value):
+            made.append(t)
+        return t
+    if isinstance(value, list) and value and isinstance(value[0], np.ndarray):
+        return [build(lib, v, dtype, layout, made) for v in value]
+    if isinstance(value, tuple):
+        return tuple(build(lib, v, dtype, layout, made) for v in value)
+    return value
+
+
+def prepare(lib: Any, sample: Sample, dtype: str, layout: str = "contiguous") -> tuple[tuple[Any, ...], dict[str, Any], list[Any]]:
+    made: list[Any] = []
+    args = tuple(build(lib, a, dtype, layout, made) for a in sample.args)
+    kwargs = {k: build(lib, v, dtype, layout, []) for k, v in sample.kwargs.items()}  # (class weights and masks: no gradient)
+    return args, kwargs, made
+
+
+def weights_for(lib: Any, outputs: list[Any]) -> list[Any]:
+    """Fixed weights that turn an op's outputs into one number to differentiate."""
+    rs = np.random.RandomState(7)
+    return [lib.from_numpy(np.asarray(rs.uniform(0.5, 1.5, tuple(o.shape)), str(arr(o).dtype))) for o in outputs]
+
+
+def forward_backward(lib: Any, row: Row, sample: Sample, dtype: str, layout: str = "contiguous", wanted: list[int] | None = None) -> tuple[list[Any], list[Any]]:
+    """Outputs and the gradients of the wanted inputs (all by default)."""
+    args, kwargs, made = prepare(lib, sample, dtype, layout)
+    chosen = range(len(made)) if wanted is None else wanted
+    for i in chosen:
+        made[i].requires_grad_(True)
+    outputs = leaves(row.run(lib, args, kwargs))
+    differentiable = [o for o in outputs if hasattr(o, "requires_grad") and o.requires_grad]
+    if differentiable:
+        sum(((o * w).sum() for o, w in zip(differentiable, weights_for(lib, differentiable), strict=True)), start=lib.zeros((), dtype=differentiable[0].dtype)).backward()
+    return outputs, [made[i].grad for i in chosen]
+
+
+@pytest.mark.parametrize(("name", "dtype"), IDS)
+def test_values_beside_torch(name: str, dtype: str) -> None:
+    row = ROWS[name]
+    for n, sample in enumerate(row.cases()):
+        for layout in ("contiguous", *(() if sample.large else LAYOUTS)):
+            results = []
+            for lib in (torch, fastnn):
+                args, kwargs, _ = prepare(lib, sample, dtype, layout)
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    results.append(leaves(row.run(lib, args, kwargs)))
+            want, got = results
+            what = f"{name} sample {n} {layout} {sample.kwargs}"
+            assert len(got) == len(want), what
+            for g, w in zip(got, want, strict=True):
+                assert str(getattr(g, "dtype", type(g))).rpartition(".")[2] == str(getattr(w, "dtype", type(w))).rpartition(".")[2], what
+                if row.steps:
+                    close(g, w, row.steps, what, row.whole)
+                else:
+                    same(g, w, what)
+                if hasattr(w, "stride") and w.numel() > 1:
+                    assert g.is_contiguous() == w.is_contiguous(), f"{what}: layout {tuple(g.stride())}, torch has {tuple(w.stride())}"
+
+
+@pytest.mark.parametrize(("name", "dtype"), GRADIENTS)
+def test_gradients_beside_torch(name: str, dtype: str) -> None:
+    row = ROWS[name]
+    for n, sample in enumerate(row.cases()):
+        if not sample.grad:
+            continue
+        for layout in ("contiguous", *(() if sample.large else LAYOUTS)):
+            if layout == "expanded" and row.inplace:
+                continue
+            _, want = forward_backward(torch, row, sample, dtype, layout)
+            _, got = forward_backward(fastnn, row, sample, dtype, layout)
+            for i, (g, w) in enumerate(zip(got, want, strict=True)):
+                what = f"{name} sample {n} {layout} gradient {i} {sample.kwargs}"
+                assert (g is None) == (w is None), what
+                if w is not None and row.grad_steps:
+                    close(g, w, row.grad_steps, what, whole=True)
+                elif w is not None:
+                    same(g, w, what)
+
+
+@pytest.mark.parametrize("name", [n for n, r in ROWS.items() if r.grad and r.numeric])
+def test_gradient_by_finite_differences(name: str) -> None:
+    """Central differences in float64 at up to 12 entries of each input."""
+    row = ROWS[name]
+    rs = np.random.RandomState(3)
+    for n, sample in enumerate(row.cases()):
+        if not sample.grad or sample.large:
+            continue
+        _, gradients = forward_backward(fastnn, row, sample, "float64")
+        args, kwargs, made = prepare(fastnn, sample, "float64")
+
+        def loss(args: Any = args, kwargs: Any = kwargs) -> float:
+            outputs = [o for o in leaves(row.run(fastnn, args, kwargs)) if arr(o).dtype.kind == "f"]
+            return sum(float((arr(o) * arr(w)).sum()) for o, w in zip(outputs, weights_for(fastnn, outputs), strict=True))
+
+        with fastnn.no_grad():
+            for i, (x, grad) in enumerate(zip(made, gradients, strict=True)):
+                if x.numel() == 0 or grad is None:
+                    continue
+                flat, g = x.view(-1), arr(grad).reshape(-1)
+                for k in rs.permutation(x.numel())[:12]:
+                    at, h = flat[int(k)].item(), 1e-5
+                    flat[int(k)] = at + h
+                    up = loss()
+                    flat[int(k)] = at - h
+                    down = loss()
+                    flat[int(k)] = at
+                    slope = (up - down) / (2 * h)
+                    if np.isnan(slope):  # the value itself is NaN there
+                        continue
+                    assert abs(slope - g[k]) <= 2e-6 * max(1.0, abs(slope), abs(up)), f"{name} sample {n} input {i} entry {k}: gradient {g[k]}, finite difference {slope}"
+
+
+@pytest.mark.parametrize(("name", "dtype"), IDS)
+def test_results_do_not_depend_on_layout(name: str, dtype: str) -> None:
+    """Transposed, sliced and misaligned inputs give the bits of contiguous ones, in values and in gradients."""
+    row = ROWS[name]
+    for n, sample in enumerate(row.cases()):
+        if row.inplace and name.endswith("_") and not sample.grad:
+            continue  # random fills visit memory order: test_random.py
+        differentiate = row.grad and sample.grad and dtype.startswith("float")
+        wanted = None if differentiate else []
+        want_out, want_grad = forward_backward(fastnn, row, sample, dtype, wanted=wanted)
+        for layout in ("transposed", "sliced", "offset"):
+            if name == "dropout" and layout == "transposed":
+                continue  # the mask is drawn in memory order, as in torch
+            out, grad = forward_backward(fastnn, row, sample, dtype, layout, wanted)
+            for kind, got, want in (("output", out, want_out), ("gradient", grad, want_grad)):
+                for i, (g, w) in enumerate(zip(got, want, strict=True)):
+                    assert (g is None) == (w is None)
+                    if w is not None:
+                        same(g, w, f"{name} sample {n} {layout} {kind} {i} {sample.kwargs}")
+
+
+@pytest.mark.parametrize("name", [n for n, r in ROWS.items() if r.grad])
+def test_gradients_of_subsets(name: str) -> None:
+    """A gradient has the same bits whichever other inputs want one; an input that wants none gets none."""
+    row = ROWS[name]
+    for sample in row.cases()[:4]:
+        if not sample.grad:
+            continue
+        _, full = forward_backward(fastnn, row, sample, "float32")
+        for i in range(len(full)):
+            _, alone = forward_backward(fastnn, row, sample, "float32", wanted=[i])
+            _, others = forward_backward(fastnn, row, sample, "float32", wanted=[k for k in range(len(full)) if k != i])
+            for got, want in zip(alone + others, [full[i]] + full[:i] + full[i + 1 :], strict=True):
+                if want is not None:
+                    same(got, want, f"{name}, input {i} alone or left out")
+
+
+@pytest.mark.parametrize(("name", "dtype"), IDS)
+def test_inputs_are_not_written(name: str, dtype: str) -> None:
+    row = ROWS[name]
+    for sample in row.cases():
+        args, kwargs, made = prepare(fastnn, sample, dtype, "offset")
+        everything = leaves([*args, *kwargs.values()])
+        before = [arr(t).tobytes() for t in everything]
+        if row.grad and sample.grad and dtype.startswith("float"):
+            for t in made:
+                t.requires_grad_(True)
+        outputs = leaves(row.run(fastnn, args, kwargs))
+        for o in outputs:
+            if hasattr(o, "requires_grad") and o.requires_grad:
+                o.sum().backward(retain_graph=True)
+        assert [arr(t).tobytes() for t in everything] == before, name
+
+
+@pytest.mark.parametrize("name", [n for n, r in ROWS.items() if r.grad])
+def test_two_runs_are_equal(name: str) -> None:
+    row = ROWS[name]
+    for sample in row.cases():
+        wanted = None if sample.grad else []
+        first, second = (forward_backward(fastnn, row, sample, "float32", wanted=wanted) for _ in range(2))
+        for a, b in zip(leaves(list(first)), leaves(list(second)), strict=True):
+            same(a, b, name)
+
+
+def wrong_call_inputs(lib: Any) -> dict[str, Any]:
+    """The names wrong calls are written in (op_table.py and test_errors.py)."""
+    return {
+        "torch": lib, "F": lib.nn.functional, "nn": lib.nn, "np": np,
+        "x": lib.arange(12, dtype=lib.float32).reshape(3, 4) / 7 - 0.5, "y5": lib.arange(5, dtype=lib.float32), "idx": lib.tensor([2, 0, 1]),
+        "idx2": lib.tensor([[0, 1, 2, 0], [2, 1, 0, 1], [1, 1, 1, 1]]), "mask": lib.tensor([[True, False, True, False]] * 3),
+    }  # fmt: skip
+
+
+TENSORS = ("x", "y5", "idx", "idx2", "mask")
+
+
+def check_wrong_call(code: str, said: str | None = None) -> None:
+    """torch refuses the call; fastnn must raise the same class, say something that names the op, and leave all inputs as they were."""
+    errors: list[BaseException] = []
+    for lib in (torch, fastnn):
+        names = wrong_call_inputs(lib)
+        before = {k: arr(names[k]).tobytes() for k in TENSORS}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            _, error = outcome(lambda names=names: exec(compile(code, "wrong call", "exec"), names))
+        assert error is not None, f"{lib.__name__} accepts {code}"
+        if lib is fastnn:
+            assert {k: arr(names[k]).tobytes() for k in TENSORS} == before, f"{code} changed its inputs"
+        errors.append(error)
+    want, got = errors
+    assert type(got) is type(want), f"{code}: {type(got).__name__}({got}), torch raises {type(want).__name__}({str(want)[:200]})"
+    assert str(got).strip(), f"{code}: empty message"
+    if said:
+        assert re.search(said, str(got), re.IGNORECASE), f"{code}: the message does not say {said!r}: {got}"
+
+
+@pytest.mark.parametrize("code", [c for r in ROWS.values() for c in r.errors])
+def test_wrong_calls_of_the_table(code: str) -> None:
+    check_wrong_call(code)
+
+
+def op_names() -> list[str]:
+    """Names in ops.def."""
+    for path in (ROOT / "csrc" / "ops" / "ops.def", ROOT / "csrc" / "ops.def"):
+        if path.exists():
+            text = re.sub(r"/\*.*?\*/|//[^\n]*", "", path.read_text(), flags=re.DOTALL)
+            return re.findall(r"^\s*\w+\(\s*(\w+)", text, flags=re.MULTILINE) or text.split()
+    raise AssertionError("csrc/ops/ops.def is missing")
+
+
+def test_every_op_has_a_row() -> None:
+    covered = set(ROWS) | {a for r in ROWS.values() for a in r.aliases}
+    missing = [n for n in op_names() if n not in covered]
+    assert not missing, f"ops without a row in tests/op_table.py: {missing}"
+
+
+def test_gelu_never_has_the_wrong_sign() -> None:
+    x = fastnn.linspace(-30, 30, 60001)
+    for approximate in ("none", "tanh"):
+        y = arr(fastnn.nn.functional.gelu(x, approximate=approximate))
+        assert ((y <= 0) | (arr(x) > 0)).all()
+        assert ((y >= 0) | (arr(x) < 0)).all()
