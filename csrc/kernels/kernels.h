@@ -9,6 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "kernels/gemm_task.h"
+
 #define real float
 typedef struct fnn_kernels_f32 {
 #define FNN_KERNEL(ret, name, args) ret(*name) args;

@@ -8,6 +8,8 @@
 #include <immintrin.h>
 #include <stdint.h>
 
+/* how many words the register file holds: kernels choose their tiles by it */
+#define FNN_WORD_REGISTERS 8
 #define FNN_WORD static inline __attribute__((always_inline, unused))
 
 typedef struct vf { __m256 lo, hi; } vf;

@@ -8,6 +8,8 @@
 #include <immintrin.h>
 #include <stdint.h>
 
+/* how many words the register file holds: kernels choose their tiles by it */
+#define FNN_WORD_REGISTERS 32
 #define FNN_WORD static inline __attribute__((always_inline, unused))
 
 typedef __m512 vf;

@@ -8,6 +8,8 @@
 #include <arm_neon.h>
 #include <stdint.h>
 
+/* how many words the register file holds: kernels choose their tiles by it */
+#define FNN_WORD_REGISTERS 8
 #define FNN_WORD static inline __attribute__((always_inline, unused))
 
 typedef struct vf { float32x4_t q[4]; } vf;

@@ -9,6 +9,8 @@
 #include <stdint.h>
 #include <string.h>
 
+/* how many words the register file holds: kernels choose their tiles by it */
+#define FNN_WORD_REGISTERS 1
 #define FNN_WORD static inline __attribute__((unused))
 
 typedef struct vf { float v[16]; } vf;

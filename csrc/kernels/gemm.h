@@ -1,0 +1,193 @@
+/* Matrix products by register-blocked tiles, and the packing of B (kernels over `real`; see isa/unit.inc).
+ *
+ * Invariant: every element of C is one chain of fma over k = 0, 1, ..., K-1 that starts from 0, whatever the tile, the
+ * strides, the packing and the blocking of K (an interrupted chain is stored and reloaded unchanged). So instruction sets,
+ * thread counts and layouts give the same bits, and tiles may differ between machines.
+ * Does not: split the sum over K or choose chunks (ops/product.c), allocate, touch more of C than the task's (M,N).
+ * Read next: gemm_task.h, ops/product.c. GRU and attention use gemm_block on local matrices.
+ *
+ * Why tiles of 6 x 4 words on 32 registers: 24 accumulators, 4 words of B, 1 broadcast of A. 24 fma take 12 cycles where two
+ * start per cycle; their 10 loads take 5. Narrow panels take more rows, so that at least 8 chains hide the latency of fma.
+ * With 8 words of registers (16 ymm, 32 q) 6 x 1 is what fits; plain C keeps one word. Masked loads are free on AVX-512, so its
+ * last word of B is always read with a mask; elsewhere the mask is a constant and a padded panel needs none. */
+
+#if FNN_WORD_REGISTERS >= 32
+#define GEMM_WORDS 4 /* width of a panel of B and of the widest tile */
+#else
+#define GEMM_WORDS 1
+#define GEMM_ROWS (FNN_WORD_REGISTERS >= 8 ? 6 : 1)
+#endif
+
+/* Depth of a block of K: the panel of B it touches (192 x 4 words = 48 KB) stays near while the row tiles pass over it. */
+#define GEMM_K_BLOCK 192
+/* Rows of C whose interrupted chains wait in a local buffer when C itself must keep its old values until the end. */
+#define GEMM_PART_ROWS 48
+
+/* One tile: rows x words accumulators over `depth` steps. `rows`, `words` and `mask_*` are constants at every call. `init`
+ * is NULL (start from 0) or where the interrupted chain waits. `tail`: how many lanes of the last word exist. */
+static inline __attribute__((always_inline)) void K(gemm_tile)(const int rows, const int words, const int mask_b,
+                                                               const int mask_c, int64_t tail, int64_t depth, const real *a,
+                                                               int64_t a_row, int64_t a_col, const real *b, int64_t b_row,
+                                                               const real *init, int64_t init_row, const real *add,
+                                                               int64_t add_row, real *c, int64_t c_row) {
+    vr acc[16][GEMM_WORDS];
+#define EACH_ROW _Pragma("GCC unroll 16") for (int i = 0; i < rows; i++)
+#define EACH_WORD _Pragma("GCC unroll 4") for (int w = 0; w < words; w++)
+#define LOAD(masked, p, w) ((masked) && (w) == words - 1 ? vr_load_n((p) + (w) * VR, tail) : vr_load((p) + (w) * VR))
+    EACH_ROW EACH_WORD acc[i][w] = vr_set1(0);
+    if (init) EACH_ROW EACH_WORD acc[i][w] = LOAD(mask_c, init + i * init_row, w);
+    for (int64_t k = 0; k < depth; k++, a += a_col, b += b_row) {
+        vr bk[GEMM_WORDS];
+        EACH_WORD bk[w] = LOAD(mask_b, b, w);
+        EACH_ROW {
+            const vr ai = vr_set1(a[i * a_row]);
+            EACH_WORD acc[i][w] = vr_fma(ai, bk[w], acc[i][w]);
+        }
+    }
+    if (add) EACH_ROW EACH_WORD acc[i][w] = vr_add(acc[i][w], LOAD(mask_c, add + i * add_row, w));
+    EACH_ROW EACH_WORD {
+        if (mask_c && w == words - 1) vr_store_n(c + i * c_row + w * VR, tail, acc[i][w]);
+        else vr_store(c + i * c_row + w * VR, acc[i][w]);
+    }
+#undef EACH_ROW
+#undef EACH_WORD
+#undef LOAD
+}
+
+/* One panel of B over one block of K: all rows of the task, in tiles of `rows`, then 8, 4, 2, 1. */
+typedef struct K(gemm_panel_task) {
+    int64_t M, tail, depth;
+    const real *a;
+    int64_t a_row, a_col;
+    const real *b;
+    int64_t b_row;
+    const real *init;
+    int64_t init_row;
+    const real *add;
+    int64_t add_row;
+    real *c;
+    int64_t c_row;
+} K(gemm_panel_task);
+
+static inline __attribute__((always_inline)) void K(gemm_panel)(const int rows, const int words, const int mask_b,
+                                                                const int mask_c, const K(gemm_panel_task) * p) {
+    int64_t i = 0;
+#define TILE(n)                                                                                                          \
+    K(gemm_tile)((n), words, mask_b, mask_c, p->tail, p->depth, p->a + i * p->a_row, p->a_row, p->a_col, p->b, p->b_row, \
+                 p->init ? p->init + i * p->init_row : NULL, p->init_row, p->add ? p->add + i * p->add_row : NULL,       \
+                 p->add_row, p->c + i * p->c_row, p->c_row)
+    for (; i + rows <= p->M; i += rows) TILE(rows);
+    const int64_t rest = p->M - i;
+    if (rows > 8 && (rest & 8)) { TILE(8); i += 8; }
+    if (rows > 4 && (rest & 4)) { TILE(4); i += 4; }
+    if (rows > 2 && (rest & 2)) { TILE(2); i += 2; }
+    if (rows > 1 && (rest & 1)) TILE(1);
+#undef TILE
+}
+
+#if GEMM_WORDS == 4
+static __attribute__((noinline)) void K(gemm_panel_6x4)(const K(gemm_panel_task) * p) { K(gemm_panel)(6, 4, 1, 1, p); }
+static __attribute__((noinline)) void K(gemm_panel_8x3)(const K(gemm_panel_task) * p) { K(gemm_panel)(8, 3, 1, 1, p); }
+static __attribute__((noinline)) void K(gemm_panel_12x2)(const K(gemm_panel_task) * p) { K(gemm_panel)(12, 2, 1, 1, p); }
+static __attribute__((noinline)) void K(gemm_panel_16x1)(const K(gemm_panel_task) * p) { K(gemm_panel)(16, 1, 1, 1, p); }
+
+static inline void K(gemm_run_panel)(int64_t words, int b_padded, const K(gemm_panel_task) * p) {
+    (void)b_padded;
+    if (words == 4) K(gemm_panel_6x4)(p);
+    else if (words == 3) K(gemm_panel_8x3)(p);
+    else if (words == 2) K(gemm_panel_12x2)(p);
+    else K(gemm_panel_16x1)(p);
+}
+#else
+static __attribute__((noinline)) void K(gemm_panel_full)(const K(gemm_panel_task) * p) { K(gemm_panel)(GEMM_ROWS, 1, 0, 0, p); }
+static __attribute__((noinline)) void K(gemm_panel_padded)(const K(gemm_panel_task) * p) { K(gemm_panel)(GEMM_ROWS, 1, 0, 1, p); }
+static __attribute__((noinline)) void K(gemm_panel_tail)(const K(gemm_panel_task) * p) { K(gemm_panel)(GEMM_ROWS, 1, 1, 1, p); }
+
+static inline void K(gemm_run_panel)(int64_t words, int b_padded, const K(gemm_panel_task) * p) {
+    (void)words;
+    if (p->tail == VR) K(gemm_panel_full)(p);
+    else if (b_padded) K(gemm_panel_padded)(p);
+    else K(gemm_panel_tail)(p);
+}
+#endif
+
+/* One panel over all of K, block by block. With `add` the old C must survive until the last block, so interrupted chains
+ * wait in a local buffer, for a few rows at a time. */
+static void K(gemm_column)(const fnn_gemm_task *t, int64_t n, const real *b, int64_t b_row, int64_t width) {
+    real part[GEMM_PART_ROWS * GEMM_WORDS * VR];
+    const int64_t words = (width + VR - 1) / VR;
+    const int buffered = t->add && t->K > GEMM_K_BLOCK;
+    const int64_t step = buffered ? GEMM_PART_ROWS : t->M;
+    K(gemm_panel_task) p = {.tail = width - (words - 1) * VR, .a_row = t->a_row, .a_col = t->a_col, .b_row = b_row};
+    for (int64_t i = 0; i < t->M; i += step) {
+        real *c = (real *)t->c + i * t->c_row + n;
+        real *wait = buffered ? part : c;
+        const int64_t wait_row = buffered ? GEMM_WORDS * VR : t->c_row;
+        p.M = t->M - i < step ? t->M - i : step;
+        p.init = NULL;
+        p.init_row = wait_row;
+        int64_t k = 0;
+        do { /* at least once: with K = 0 the empty sum is stored */
+            const int last = t->K - k <= GEMM_K_BLOCK;
+            p.depth = last ? t->K - k : GEMM_K_BLOCK;
+            p.a = (const real *)t->a + i * t->a_row + k * t->a_col;
+            p.b = b + k * b_row;
+            p.add = last && t->add ? (const real *)t->add + i * t->add_row + n : NULL;
+            p.add_row = t->add_row;
+            p.c = last ? c : wait;
+            p.c_row = last ? t->c_row : wait_row;
+            K(gemm_run_panel)(words, t->b_packed, &p);
+            p.init = wait;
+            k += p.depth;
+        } while (k < t->K);
+    }
+}
+
+static void K(gemm_block)(const fnn_gemm_task *t) {
+    const int64_t panel = GEMM_WORDS * VR;
+    for (int64_t n = 0; n < t->N; n += panel) {
+        const int64_t width = t->N - n < panel ? t->N - n : panel;
+        const real *b = (const real *)t->b + (t->b_packed ? n * t->K : n);
+        K(gemm_column)(t, n, b, t->b_packed ? (width + VR - 1) / VR * VR : t->b_row, width);
+    }
+}
+
+/* Panel after panel, rows of a panel in order of k, the last panel as wide as its words, missing lanes 0. */
+static void K(gemm_pack)(void *packed, const void *b_any, int64_t N, int64_t depth, int64_t b_row, int64_t b_col) {
+    const int64_t panel = GEMM_WORDS * VR;
+    const real *b = b_any;
+    for (int64_t n = 0; n < N; n += panel, b += panel * b_col) {
+        const int64_t width = N - n < panel ? N - n : panel;
+        const int64_t padded = (width + VR - 1) / VR * VR;
+        real *p = (real *)packed + n * depth;
+        if (b_col == 1) {
+            for (int64_t k = 0; k < depth; k++, p += padded) {
+                int64_t w = 0;
+                for (; w + VR <= width; w += VR) vr_store(p + w, vr_load(b + k * b_row + w));
+                if (w < width) vr_store(p + w, vr_load_n(b + k * b_row + w, width - w));
+            }
+            continue;
+        }
+        for (int64_t j = 0; j < padded; j++)
+            for (int64_t k = 0; k < depth; k++) p[k * padded + j] = j < width ? b[k * b_row + j * b_col] : 0;
+    }
+}
+
+static void K(gemm_merge)(void *c_any, int64_t c_row, const void *parts, int64_t split_stride, int64_t splits, int64_t M,
+                          int64_t N, const void *add, int64_t add_row) {
+    for (int64_t i = 0; i < M; i++) {
+        real *c = (real *)c_any + i * c_row;
+        const real *p = (const real *)parts + i * N, *old = add ? (const real *)add + i * add_row : NULL;
+        for (int64_t j = 0; j < N; j += VR, p += VR) {
+            const int64_t n = N - j < VR ? N - j : VR;
+            vr sum = vr_load_n(p, n);
+            for (int64_t s = 1; s < splits; s++) sum = vr_add(sum, vr_load_n(p + s * split_stride, n));
+            if (old) sum = vr_add(sum, vr_load_n(old + j, n));
+            vr_store_n(c + j, n, sum);
+        }
+    }
+}
+#undef GEMM_WORDS
+#undef GEMM_ROWS
+#undef GEMM_K_BLOCK
+#undef GEMM_PART_ROWS

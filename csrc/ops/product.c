@@ -1,0 +1,287 @@
+/* The driver of matrix products. See product.h for what it promises.
+ *
+ * The way: normalise (fold or turn the product without changing a bit) -> plan (pack? split K? chunks) -> run: pack, multiply,
+ * merge, each a parallel region. Everything a plan decides comes from the product's description, so the scratch size asked for
+ * and the scratch used agree.
+ * Does not: write an arithmetic loop; those are in kernels/gemm.h. Read next: kernels/gemm_task.h. */
+#include "ops/product.h"
+
+#include "core/threads.h"
+#include "kernels/kernels.h"
+
+/* What differs between float and double. */
+typedef struct type_info {
+    size_t size;
+    int64_t lanes;   /* of a vector word */
+    double ns_per_m; /* time of a million multiply-adds on one thread: only decides whether threads pay */
+} type_info;
+static const type_info F32 = {sizeof(float), 16, 13000.0}, F64 = {sizeof(double), 8, 26000.0};
+
+/* Constants below were tuned on two cores with AVX-512 (2 MB L2); none of them changes a bit of any result except SPLIT_*. */
+enum {
+    PANELS = 64,          /* columns of a chunk are multiples of this: whole panels of every kernel, both types */
+    ROWS = 48,            /* rows of a chunk are multiples of this (whole tiles of 6, 8, 12 and 16) ... */
+    MAX_ROWS = 192,       /* ... and at most this many: 192 rows of A by one block of K are 144 KB */
+    MAX_COLUMNS = 1024,
+    CHUNK_WORK = 250000,  /* multiply-adds worth a chunk of their own, about 3 us */
+    PACK_ROWS = 32,       /* rows of A from which packing a contiguous B can pay */
+    PACK_SIZE = 32768,    /* elements of B beyond which its rows lie too far apart for the caches */
+    SPLIT_MIN_K = 1024,   /* a sum is cut only if it is at least this long ... */
+    SPLIT_DEPTH = 512,    /* ... into pieces about this long ... */
+    SPLIT_MAX = 16,       /* ... at most so many ... */
+    SPLIT_MAX_C = 128 * 128 /* ... and only where C alone has too few tiles to occupy the threads */
+};
+
+typedef struct plan {
+    fnn_product p;      /* normalised */
+    const type_info *t;
+    int64_t batches;    /* product of the batch dimensions */
+    int64_t b_batches;  /* different matrices B: 1 or batches */
+    bool empty, dot, packed, packs_itself, turned;
+    int64_t splits, depth;            /* pieces of K and the length of one */
+    int64_t rows, row_chunks;         /* per chunk, and how many */
+    int64_t columns, column_chunks;
+    int64_t group;                    /* batches per chunk where a product is small */
+    size_t pack_bytes, packed_bytes;  /* of one B (one piece of K), of all */
+    size_t part_bytes;                /* of all partial sums */
+    char *c, *scratch, *parts;
+    const char *a, *b, *bias;
+} plan;
+
+static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
+static int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
+static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+static int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
+static size_t round_bytes(size_t n) { return (n + 63) & ~(size_t)63; }
+
+int64_t fnn_product_splits(int64_t M, int64_t N, int64_t K) {
+    if (K < SPLIT_MIN_K || M * N > SPLIT_MAX_C || M * N <= 1) return 1;
+    return min64(K / SPLIT_DEPTH, SPLIT_MAX);
+}
+
+/* A batch of products with one B is one product with more rows, if the rows of A and C follow each other evenly. */
+static void fold_batch(fnn_product *p) {
+    while (p->batch_ndim > 0) {
+        const int d = p->batch_ndim - 1;
+        if (p->batch[d] != 1) {
+            if (p->b_batch[d] != 0) return;
+            if (p->M == 1) p->a_row = p->a_batch[d], p->c_row = p->c_batch[d];
+            if (p->a_batch[d] != p->M * p->a_row || p->c_batch[d] != p->M * p->c_row) return;
+            p->M *= p->batch[d];
+        }
+        p->batch_ndim--;
+    }
+}
+
+/* C^T = B^T A^T, for C a row or a column: rows of B^T lie as A's rows must. The same chains, so the same bits. */
+static bool turn(fnn_product *p) {
+    const bool row = p->M == 1 && p->N > 1 && p->b_col != 1;
+    const bool column = p->N == 1 && p->M > 1 && p->c_row == 1 && p->a_row == 1 && p->a_col != 1 && !p->has_bias;
+    if (!row && !column) return false;
+    const fnn_product q = *p;
+    p->M = q.N, p->N = q.M;
+    p->a_row = q.b_col, p->a_col = q.b_row;
+    p->b_row = q.a_col, p->b_col = q.a_row;
+    if (q.M == 1) p->b_col = 1; /* one column: its stride is never used */
+    p->c_row = row ? 1 : q.N;
+    for (int d = 0; d < q.batch_ndim; d++) p->a_batch[d] = q.b_batch[d], p->b_batch[d] = q.a_batch[d];
+    return true;
+}
+
+static void choose_chunks(plan *l) {
+    const fnn_product *p = &l->p;
+    const double work = (double)p->M * (double)p->N * (double)l->depth;
+    const int64_t want = work >= 64.0 * CHUNK_WORK ? 64 : max64(1, (int64_t)(work / CHUNK_WORK));
+    l->columns = min64(round_up(p->N, PANELS), MAX_COLUMNS);
+    l->rows = min64(round_up(ceil_div(p->M, want), ROWS), MAX_ROWS);
+    if (ceil_div(p->M, l->rows) < want) /* few rows: cut the columns as well */
+        l->columns = min64(l->columns, round_up(ceil_div(p->N, ceil_div(want, ceil_div(p->M, l->rows))), PANELS));
+    l->row_chunks = ceil_div(p->M, l->rows);
+    l->column_chunks = ceil_div(p->N, l->columns);
+    l->group = 1;
+    if (l->row_chunks * l->column_chunks * l->splits == 1)
+        l->group = max64(1, min64(l->batches, (int64_t)(CHUNK_WORK / (work + 1))));
+}
+
+static plan make_plan(const fnn_product *given, const type_info *t) {
+    plan l = {.p = *given, .t = t, .batches = 1, .splits = 1};
+    fnn_product *p = &l.p;
+    for (int d = 0; d < p->batch_ndim; d++) l.batches *= p->batch[d];
+    l.empty = p->M == 0 || p->N == 0 || l.batches == 0;
+    l.dot = p->M == 1 && p->N == 1;
+    if (l.empty || l.dot) return l;
+    /* Before folding: a batch is never split, however it lies in memory. */
+    if (p->batch_ndim == 0) l.splits = fnn_product_splits(p->M, p->N, p->K);
+    fold_batch(p);
+    l.turned = turn(p);
+    l.batches = l.b_batches = 1;
+    for (int d = 0; d < p->batch_ndim; d++) {
+        l.batches *= p->batch[d];
+        if (p->b_batch[d] != 0) l.b_batches = 0;
+    }
+    if (l.b_batches == 0) l.b_batches = l.batches;
+    l.depth = ceil_div(p->K, l.splits);
+    if (p->N == 1) p->b_col = 1;
+    l.packed = p->b_col != 1 || (p->N > 1 && p->M >= PACK_ROWS && (p->N % t->lanes != 0 || p->N * p->K > PACK_SIZE));
+    choose_chunks(&l);
+    if (l.packed) {
+        l.pack_bytes = round_bytes((size_t)(round_up(p->N, t->lanes) * l.depth) * t->size);
+        l.packed_bytes = l.pack_bytes * (size_t)(l.b_batches * l.splits);
+    }
+    if (l.splits > 1) l.part_bytes = (size_t)(l.splits * p->M * p->N) * t->size;
+    return l;
+}
+
+/* Offset of batch element i, in bytes. */
+static int64_t batch_offset(const plan *l, const int64_t *strides, int64_t i) {
+    int64_t offset = 0;
+    for (int d = l->p.batch_ndim - 1; d >= 0; d--) {
+        offset += i % l->p.batch[d] * strides[d];
+        i /= l->p.batch[d];
+    }
+    return offset * (int64_t)l->t->size;
+}
+
+static const char *bytes_at(const void *p, int64_t elements, const plan *l) {
+    return (const char *)p + elements * (int64_t)l->t->size;
+}
+static int64_t piece_depth(const plan *l, int64_t split) { return min64(l->depth, l->p.K - split * l->depth); }
+
+static void call_pack(const plan *l, void *to, const char *b, int64_t columns, int64_t depth) {
+    (l->t == &F32 ? fnn_k.f32.gemm_pack : fnn_k.f64.gemm_pack)(to, b, columns, depth, l->p.b_row, l->p.b_col);
+}
+
+/* Where B's element (first k of the piece, column) lies, and where its packed copy does. */
+static const char *b_piece(const plan *l, int64_t b_index, int64_t split, int64_t column) {
+    const char *b = l->b + (l->b_batches > 1 ? batch_offset(l, l->p.b_batch, b_index) : 0);
+    return bytes_at(b, split * l->depth * l->p.b_row + column * l->p.b_col, l);
+}
+static char *packed_piece(const plan *l, int64_t b_index, int64_t split, int64_t column) {
+    char *first = l->scratch + (size_t)(b_index * l->splits + split) * l->pack_bytes;
+    return first + column * piece_depth(l, split) * (int64_t)l->t->size;
+}
+
+/* Region 1: chunk = (B, piece of K, block of columns). */
+static void pack_chunk(void *ctx, int64_t chunk) {
+    const plan *l = ctx;
+    const int64_t blocks = ceil_div(l->p.N, PANELS), column = chunk % blocks * PANELS;
+    const int64_t split = chunk / blocks % l->splits, b_index = chunk / blocks / l->splits;
+    call_pack(l, packed_piece(l, b_index, split, column), b_piece(l, b_index, split, column),
+              min64(PANELS, l->p.N - column), piece_depth(l, split));
+}
+
+/* What is added to the finished sums of the block of C that starts at (row, column). */
+static void set_add(const plan *l, const void *c, int64_t row, int64_t column, const void **add, int64_t *add_row) {
+    if (l->p.accumulate) *add = c, *add_row = l->p.c_row;
+    if (!l->p.has_bias) return;
+    *add = bytes_at(l->bias, l->turned ? row : column, l);
+    *add_row = l->turned ? 1 : 0;
+}
+
+static void multiply(const plan *l, int64_t batch, int64_t split, int64_t row, int64_t column) {
+    const fnn_product *p = &l->p;
+    const int64_t b_index = l->b_batches > 1 ? batch : 0;
+    const char *a = l->a + batch_offset(l, p->a_batch, batch);
+    const char *c = l->c + batch_offset(l, p->c_batch, batch);
+    fnn_gemm_task task = {
+        .M = min64(l->rows, p->M - row), .N = min64(l->columns, p->N - column), .K = piece_depth(l, split),
+        .a = bytes_at(a, row * p->a_row + split * l->depth * p->a_col, l), .a_row = p->a_row, .a_col = p->a_col,
+        .b = l->packed ? packed_piece(l, b_index, split, column) : b_piece(l, b_index, split, column),
+        .b_row = p->b_row, .b_packed = l->packed,
+    };
+    if (l->splits > 1) {
+        task.c = (void *)bytes_at(l->parts, split * p->M * p->N + row * p->N + column, l);
+        task.c_row = p->N;
+    } else {
+        task.c = (void *)bytes_at(c, row * p->c_row + column, l);
+        task.c_row = p->c_row;
+        set_add(l, task.c, row, column, &task.add, &task.add_row);
+    }
+    (l->t == &F32 ? fnn_k.f32.gemm_block : fnn_k.f64.gemm_block)(&task);
+}
+
+/* Region 2: chunk = (group of batches, piece of K, rows, columns). */
+static void multiply_chunk(void *ctx, int64_t chunk) {
+    const plan *l = ctx;
+    const int64_t column = chunk % l->column_chunks * l->columns;
+    const int64_t row = chunk / l->column_chunks % l->row_chunks * l->rows;
+    chunk /= l->column_chunks * l->row_chunks;
+    const int64_t split = chunk % l->splits, first = chunk / l->splits * l->group;
+    for (int64_t batch = first; batch < min64(first + l->group, l->batches); batch++) {
+        if (l->packs_itself)
+            call_pack(l, packed_piece(l, batch, split, 0), b_piece(l, batch, split, 0), l->p.N, piece_depth(l, split));
+        multiply(l, batch, split, row, column);
+    }
+}
+
+/* Region 3: chunk = rows of C; adds the pieces up in order. */
+static void merge_chunk(void *ctx, int64_t chunk) {
+    const plan *l = ctx;
+    const fnn_product *p = &l->p;
+    const int64_t row = chunk * ROWS;
+    char *c = (char *)bytes_at(l->c, row * p->c_row, l);
+    const void *add = NULL;
+    int64_t add_row = 0;
+    set_add(l, c, row, 0, &add, &add_row);
+    (l->t == &F32 ? fnn_k.f32.gemm_merge : fnn_k.f64.gemm_merge)(
+        c, p->c_row, bytes_at(l->parts, row * p->N, l), p->M * p->N, l->splits, min64(ROWS, p->M - row), p->N, add, add_row);
+}
+
+static void dot_chunk(void *ctx, int64_t i) {
+    const plan *l = ctx;
+    const fnn_product *p = &l->p;
+    const char *a = l->a + batch_offset(l, p->a_batch, i), *b = l->b + batch_offset(l, p->b_batch, i);
+    char *c = l->c + batch_offset(l, p->c_batch, i);
+    if (l->t == &F32) {
+        float sum = fnn_k.f32.dot((const float *)a, (const float *)b, p->K, p->a_col, p->b_row);
+        if (p->has_bias) sum += *(const float *)l->bias;
+        *(float *)c = p->accumulate ? *(float *)c + sum : sum;
+    } else {
+        double sum = fnn_k.f64.dot((const double *)a, (const double *)b, p->K, p->a_col, p->b_row);
+        if (p->has_bias) sum += *(const double *)l->bias;
+        *(double *)c = p->accumulate ? *(double *)c + sum : sum;
+    }
+}
+
+static void run(plan *l) {
+    const fnn_product *p = &l->p;
+    if (l->empty) return;
+    const double depth = (double)p->K * l->t->ns_per_m * 1e-6;
+    if (l->dot) {
+        fnn_parallel(l->batches, (double)l->batches * depth, dot_chunk, l);
+        return;
+    }
+    l->parts = l->scratch + l->packed_bytes;
+    const int64_t chunks = ceil_div(l->batches, l->group) * l->splits * l->row_chunks * l->column_chunks;
+    /* A chunk that is the only reader of its B packs it itself, just before use. */
+    l->packs_itself = l->packed && l->row_chunks * l->column_chunks == 1 && l->b_batches == l->batches;
+    if (l->packed && !l->packs_itself) {
+        const int64_t packs = l->b_batches * l->splits;
+        fnn_parallel(packs * ceil_div(p->N, PANELS), (double)(packs * p->N * l->depth) * 0.5, pack_chunk, l);
+    }
+    fnn_parallel(chunks, (double)l->batches * (double)p->M * (double)p->N * depth, multiply_chunk, l);
+    if (l->splits > 1)
+        fnn_parallel(ceil_div(p->M, ROWS), (double)(p->M * p->N * l->splits) * 0.1, merge_chunk, l);
+}
+
+static size_t scratch_bytes(const fnn_product *p, const type_info *t) {
+    const plan l = make_plan(p, t);
+    return l.packed_bytes + l.part_bytes;
+}
+
+size_t fnn_product_scratch_f32(const fnn_product *p) { return scratch_bytes(p, &F32); }
+size_t fnn_product_scratch_f64(const fnn_product *p) { return scratch_bytes(p, &F64); }
+
+static void run_product(const fnn_product *p, const type_info *t, void *c, const void *a, const void *b, const void *bias,
+                        void *scratch) {
+    plan l = make_plan(p, t);
+    l.c = c, l.a = l.turned ? b : a, l.b = l.turned ? a : b, l.bias = bias, l.scratch = scratch;
+    run(&l);
+}
+
+void fnn_product_f32(const fnn_product *p, float *c, const float *a, const float *b, const float *bias, void *scratch) {
+    run_product(p, &F32, c, a, b, bias, scratch);
+}
+void fnn_product_f64(const fnn_product *p, double *c, const double *a, const double *b, const double *bias, void *scratch) {
+    run_product(p, &F64, c, a, b, bias, scratch);
+}

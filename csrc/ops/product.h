@@ -1,0 +1,45 @@
+/* Matrix products over raw memory: the driver that plans, packs, splits into chunks and calls the kernels.
+ *
+ *     C[i] = A[i] B[i] (+ bias, or + old C)      for every index i of up to FNN_PRODUCT_BATCH_DIMS batch dimensions
+ *
+ * Invariant: a result depends on values, shapes and type only, never on strides, threads or instruction set. Every element of
+ * C is one chain of fma over k = 0, 1, ..., K-1 that starts from 0, with two exceptions, functions of (M, N, K) alone:
+ *   - M = N = 1 is an inner product: 64 lanes (float) or 32 (double), then a fixed tree (kernels/dot.h);
+ *   - without batch dimensions, a K that is long for a small C (weight gradients) is cut into equal pieces whose sums are added
+ *     in order (fnn_product_splits).
+ * Does not: check anything (the op has), allocate (scratch is handed in), know tensors.
+ * Read next: product.c, kernels/gemm.h. */
+#ifndef FNN_OPS_PRODUCT_H
+#define FNN_OPS_PRODUCT_H
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define FNN_PRODUCT_BATCH_DIMS 6
+
+/* Shapes and strides in elements. Strides may be 0 (broadcast) or negative, except that C's columns are contiguous and C does
+ * not overlap itself, A or B. */
+typedef struct fnn_product {
+    int64_t M, N, K;
+    int64_t a_row, a_col; /* A (M,K) */
+    int64_t b_row, b_col; /* B (K,N) */
+    int64_t c_row;        /* C (M,N), column stride 1 */
+    int batch_ndim;       /* 0: one product */
+    int64_t batch[FNN_PRODUCT_BATCH_DIMS];
+    int64_t a_batch[FNN_PRODUCT_BATCH_DIMS], b_batch[FNN_PRODUCT_BATCH_DIMS], c_batch[FNN_PRODUCT_BATCH_DIMS];
+    bool accumulate; /* C = old C + finished sum, else C is overwritten unread */
+    bool has_bias;   /* C = finished sum + bias (N,), contiguous; not together with accumulate */
+} fnn_product;
+
+/* Bytes of scratch (64-byte aligned) the product needs; often 0. */
+size_t fnn_product_scratch_f32(const fnn_product *p);
+size_t fnn_product_scratch_f64(const fnn_product *p);
+
+/* `bias` and `scratch` may be NULL where they are not needed. */
+void fnn_product_f32(const fnn_product *p, float *c, const float *a, const float *b, const float *bias, void *scratch);
+void fnn_product_f64(const fnn_product *p, double *c, const double *a, const double *b, const double *bias, void *scratch);
+
+/* Into how many pieces the sum over K is cut: part of the numerical contract, so a function of these three alone. */
+int64_t fnn_product_splits(int64_t M, int64_t N, int64_t K);
+
+#endif
