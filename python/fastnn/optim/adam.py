@@ -1,0 +1,143 @@
+"""Adam, and the decoupled form that adamw.py names.
+
+Invariant: one C call updates a whole group in place, outside the tape, in the order of PyTorch's per-tensor loop (same bits).
+Does not: branch on an implementation flag: `foreach`, `fused` and `capturable` are accepted and change nothing. Read next: adamw.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import fastnn
+from fastnn import _C
+
+from .optimizer import (
+    Optimizer,
+    ParamsT,
+    check,
+    check_fused,
+    check_lr,
+    check_supported,
+    evaluate,
+    number,
+    start_step,
+    with_grad,
+)
+
+
+class Adam(Optimizer):
+    """Adam.
+
+    Per parameter p with gradient g at step t = 1, 2, ... (after `maximize` flips g):
+        decoupled: p = p * (1 - lr * weight_decay);  otherwise g = g + weight_decay * p
+        m = beta1 * m + (1 - beta1) * g;   v = beta2 * v + (1 - beta2) * g^2
+        p = p - lr / (1 - beta1^t) * m / (sqrt(v) / sqrt(1 - beta2^t) + eps)      (amsgrad: the running maximum of v in v's place)
+    State: "step" (0-d float32), "exp_avg" m, "exp_avg_sq" v, "max_exp_avg_sq" with amsgrad.
+    Source: Kingma and Ba 2015; Reddi et al. 2018 (amsgrad); https://docs.pytorch.org/docs/stable/generated/torch.optim.Adam.html
+
+    The C call, one a group, is
+        _C._adam_step(params, grads, exp_avgs, exp_avg_sqs, max_exp_avg_sqs, steps,
+                      lr, beta1, beta2, eps, weight_decay, amsgrad, maximize, decoupled)
+    The first four and `steps` are lists of equal length; `steps` holds 0-d float32 tensors that the call increases by 1; max_exp_avg_sqs is a
+    list with amsgrad, else None; scalars are Python floats and bools. In tensor operations, with t the increased step as a double and all
+    scalar arithmetic in double:
+        g = -g if maximize;  p.mul_(1 - lr * weight_decay) if decoupled else g = g.add(p, alpha=weight_decay)   (only if weight_decay != 0)
+        m.lerp_(g, 1 - beta1);  v.mul_(beta2).addcmul_(g, g, value=1 - beta2)
+        bias1 = 1 - beta1**t;  bias2 = 1 - beta2**t
+        u = maximum(u, v) with amsgrad, else v
+        p.addcdiv_(m, (u.sqrt() / sqrt(bias2)).add_(eps), value=-(lr / bias1))
+    It never writes to a gradient.
+    """
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | fastnn.Tensor = 1e-3,
+        betas: tuple[float | fastnn.Tensor, float | fastnn.Tensor] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0,
+        amsgrad: bool = False,
+        *,
+        foreach: bool | None = None,
+        maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
+        decoupled_weight_decay: bool = False,
+    ) -> None:
+        check_lr(lr, foreach, capturable)
+        check(eps >= 0.0, "epsilon value", eps)
+        check(0.0 <= betas[0] < 1.0, "beta parameter at index 0", betas[0])
+        check(0.0 <= betas[1] < 1.0, "beta parameter at index 1", betas[1])
+        check(weight_decay >= 0.0, "weight_decay value", weight_decay)
+        check_fused(fused, foreach, differentiable)
+        defaults = {
+            "lr": lr,
+            "betas": betas,
+            "eps": eps,
+            "weight_decay": weight_decay,
+            "amsgrad": amsgrad,
+            "maximize": maximize,
+            "foreach": foreach,
+            "capturable": capturable,
+            "differentiable": differentiable,
+            "fused": fused,
+            "decoupled_weight_decay": decoupled_weight_decay,
+        }
+        super().__init__(params, defaults)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        for group in self.param_groups:
+            for key in ("amsgrad", "maximize", "capturable", "differentiable", "decoupled_weight_decay"):
+                group.setdefault(key, False)
+            group.setdefault("foreach", None)
+            group.setdefault("fused", None)
+            for p in group["params"]:
+                own = self.state.get(p, {})
+                if "step" in own and not isinstance(own["step"], fastnn.Tensor):
+                    own["step"] = fastnn.tensor(float(own["step"]), dtype=fastnn.float32)
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """One update of all parameters that have a gradient; returns the closure's loss."""
+        loss = evaluate(closure)
+        for group in self.param_groups:
+            check_supported(group["differentiable"])
+            params, grads = with_grad(group)
+            if not params:
+                continue
+            amsgrad = group["amsgrad"]
+            states = self._states(params, amsgrad)
+            beta1, beta2 = group["betas"]
+            _C._adam_step(
+                params,
+                grads,
+                [s["exp_avg"] for s in states],
+                [s["exp_avg_sq"] for s in states],
+                [s["max_exp_avg_sq"] for s in states] if amsgrad else None,
+                [s["step"] for s in states],
+                number(group["lr"]),
+                number(beta1),
+                number(beta2),
+                number(group["eps"]),
+                number(group["weight_decay"]),
+                amsgrad,
+                group["maximize"],
+                group["decoupled_weight_decay"],
+            )
+        return loss
+
+    def _states(self, params: list[Any], amsgrad: bool) -> list[dict[str, Any]]:
+        """The parameters' state dicts, filled with zeros where they are new."""
+        table = self.state
+        states = [table[p] for p in params]
+        for p, own in zip(params, states, strict=True):
+            if own:
+                continue
+            own["step"] = start_step()
+            own["exp_avg"] = fastnn.zeros_like(p, requires_grad=False)
+            own["exp_avg_sq"] = fastnn.zeros_like(p, requires_grad=False)
+            if amsgrad:
+                own["max_exp_avg_sq"] = fastnn.zeros_like(p, requires_grad=False)
+        return states
