@@ -56,6 +56,9 @@ void *fnn_raise(fnn_status status);
 /* A Tensor that takes `t` over (zeroed after). On failure t is released. tensor_type.c */
 PyObject *fnn_wrap(fnn_tensor *t);
 PyObject *fnn_wrap_as(PyTypeObject *type, fnn_tensor *t);
+/* Hands a tensor to the garbage collector: it now holds something that may lead back to it. */
+void fnn_track(PyObject *tensor);
+int fnn_tensor_truth(PyObject *tensor); /* bool(t); -1 with an exception when it has not one element */
 /* The type of the result of an op on `like` (subclasses are kept, Parameter gives Tensor). */
 PyTypeObject *fnn_result_type(PyObject *const *args, Py_ssize_t n);
 /* The Python object of m's gradient (new reference), NULL without exception if there is none. autograd.c */
@@ -87,7 +90,12 @@ int fnn_tensor_from_numpy(PyObject *array, fnn_tensor *out);
 PyObject *fnn_to_numpy(PyObject *tensor); /* shares memory; raises if it requires grad */
 PyObject *fnn_item(const fnn_tensor *t);  /* one element as a Python number */
 PyObject *fnn_tolist(const fnn_tensor *t);
+/* Tensor(...) and its typed forms: legacy constructor, also used by subclasses. */
+PyObject *fnn_tensor_construct(PyTypeObject *type, PyObject *args, PyObject *kwargs);
 PyObject *fnn_size_new(int ndim, const int64_t *shape); /* torch.Size */
+
+/* Copies a result into the tensor given as out= (call.c); a new reference to it. */
+PyObject *fnn_store_out(PyObject *target, PyObject *value);
 
 /* ---- parts of the module: each adds its types and functions; 0 or -1 ---- */
 int fnn_init_types(PyObject *module);     /* dtype.c: dtype, Size, Generator */
@@ -98,11 +106,12 @@ int fnn_init_factories(PyObject *module); /* factory.c */
 int fnn_init_random(PyObject *module);    /* random.c */
 int fnn_init_autograd(PyObject *module);  /* autograd.c */
 /* Methods of Tensor that the parts contribute; collected by tensor_type.c. */
+extern PyGetSetDef fnn_tensor_getset[];   /* attributes.c */
+extern PyMethodDef fnn_tensor_methods[];  /* methods.c: size, dim, split, type conversions, ... */
 extern PyMethodDef fnn_convert_methods[], fnn_autograd_methods[], fnn_random_methods[], fnn_factory_methods[];
 /* Slots. */
 PyObject *fnn_getitem(PyObject *self, PyObject *key);
 int fnn_setitem(PyObject *self, PyObject *key, PyObject *value); /* index.c */
-extern PyNumberMethods fnn_number_slots;                         /* number.c */
 PyObject *fnn_richcompare(PyObject *a, PyObject *b, int op);     /* number.c */
 int fnn_getbuffer(PyObject *self, Py_buffer *view, int flags);   /* convert.c */
 

@@ -1,0 +1,206 @@
+/* The Tensor type: life, attributes, small methods. See py.h.
+ *
+ * Invariants: objects are allocated untracked by the garbage collector and tracked once they can be part of a cycle (a dict,
+ * a hook, a gradient that Python has seen); a freelist keeps the blocks of exact Tensors. The embedded view is released in
+ * dealloc; graph nodes may outlive it. */
+#include <stddef.h>
+#include <string.h>
+
+#include <structmember.h>
+
+#include "py.h"
+
+PyTypeObject *fnn_TensorType, *fnn_ParameterType;
+PyObject *fnn_device_cpu;
+
+#define FREELIST 256
+static TensorObject *freelist[FREELIST];
+static int n_free;
+
+/* ---- life ---- */
+
+PyObject *fnn_wrap_as(PyTypeObject *type, fnn_tensor *t) {
+    TensorObject *o;
+    if (type == fnn_TensorType && n_free) {
+        o = freelist[--n_free];
+        _Py_NewReference((PyObject *)o);
+        Py_INCREF(type);
+    } else {
+        o = PyObject_GC_New(TensorObject, type);
+        if (!o) {
+            fnn_tensor_unref(t);
+            return NULL;
+        }
+    }
+    o->t = *t;
+    o->dict = NULL;
+    o->weakrefs = NULL;
+    *t = (fnn_tensor){0};
+    if (type != fnn_TensorType) PyObject_GC_Track(o); /* a subclass may hold anything */
+    return (PyObject *)o;
+}
+
+PyObject *fnn_wrap(fnn_tensor *t) { return fnn_wrap_as(fnn_TensorType, t); }
+
+void fnn_track(PyObject *o) {
+    if (!PyObject_GC_IsTracked(o)) PyObject_GC_Track(o);
+}
+
+static int tensor_traverse(PyObject *self, visitproc visit, void *arg) {
+    TensorObject *o = (TensorObject *)self;
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(o->dict);
+    fnn_meta *m = o->t.meta;
+    if (m && atomic_load(&m->refs) == 1 + (m->accumulator != NULL)) { /* only this tensor (and its accumulator) holds it */
+        Py_VISIT((PyObject *)m->grad_handle);
+        Py_VISIT((PyObject *)m->hooks);
+        Py_VISIT((PyObject *)m->post_hooks);
+    }
+    return 0;
+}
+
+static int tensor_clear(PyObject *self) {
+    TensorObject *o = (TensorObject *)self;
+    Py_CLEAR(o->dict);
+    fnn_meta *m = o->t.meta;
+    if (m && atomic_load(&m->refs) == 1 + (m->accumulator != NULL)) {
+        if (m->grad_handle) fnn_meta_set_grad(m, NULL, NULL);
+        Py_CLEAR(*(PyObject **)&m->hooks);
+        Py_CLEAR(*(PyObject **)&m->post_hooks);
+    }
+    return 0;
+}
+
+static void tensor_dealloc(PyObject *self) {
+    TensorObject *o = (TensorObject *)self;
+    PyTypeObject *type = Py_TYPE(self);
+    if (PyObject_GC_IsTracked(self)) PyObject_GC_UnTrack(self);
+    if (type->tp_finalize && PyObject_CallFinalizerFromDealloc(self)) return;
+    if (o->weakrefs) PyObject_ClearWeakRefs(self);
+    if (o->t.meta && o->t.meta->handle == self) o->t.meta->handle = NULL;
+    fnn_tensor_unref(&o->t);
+    Py_CLEAR(o->dict);
+    if (type == fnn_TensorType && n_free < FREELIST)
+        freelist[n_free++] = o;
+    else
+        type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static PyObject *tensor_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) { return fnn_tensor_construct(type, args, kwargs); }
+
+static Py_ssize_t tensor_length(PyObject *self) {
+    const fnn_tensor *t = TENSOR(self);
+    if (t->ndim) return (Py_ssize_t)t->shape[0];
+    PyErr_SetString(PyExc_TypeError, "len() of a 0-d tensor");
+    return -1;
+}
+
+static Py_hash_t tensor_hash(PyObject *self) {
+    size_t bits = (size_t)self >> 4; /* identity, as torch: == compares elementwise */
+    return (Py_hash_t)(bits == (size_t)-1 ? 0 : bits);
+}
+
+static int tensor_truth(PyObject *self) {
+    const fnn_tensor *t = TENSOR(self);
+    if (t->numel != 1) {
+        PyErr_SetString(PyExc_RuntimeError, t->numel ? "Boolean value of Tensor with more than one value is ambiguous"
+                                                     : "Boolean value of Tensor with no values is ambiguous");
+        return -1;
+    }
+    PyObject *item = fnn_item(t);
+    int truth = item ? PyObject_IsTrue(item) : -1;
+    Py_XDECREF(item);
+    return truth;
+}
+int fnn_tensor_truth(PyObject *self) { return tensor_truth(self); }
+
+/* repr and format are written in Python (fastnn._tensor_str) and imported on first use. */
+static PyObject *from_tensor_str(const char *function, PyObject *self, PyObject *argument) {
+    PyObject *module = PyImport_ImportModule("fastnn._tensor_str");
+    PyObject *text = module ? PyObject_CallMethod(module, function, argument ? "OO" : "O", self, argument) : NULL;
+    Py_XDECREF(module);
+    return text;
+}
+static PyObject *tensor_repr(PyObject *self) { return from_tensor_str("tensor_repr", self, NULL); }
+static PyObject *tensor_format(PyObject *self, PyObject *spec) { return from_tensor_str("tensor_format", self, spec); }
+
+/* Iteration gives views of dimension 0, one by one. */
+typedef struct IterObject {
+    PyObject_HEAD
+    PyObject *tensor;
+    Py_ssize_t at;
+} IterObject;
+static PyTypeObject *IterType;
+
+static PyObject *tensor_iter(PyObject *self) {
+    if (!TENSOR(self)->ndim) return PyErr_SetString(PyExc_TypeError, "iteration over a 0-d tensor"), NULL;
+    IterObject *it = PyObject_New(IterObject, IterType);
+    if (!it) return NULL;
+    it->tensor = Py_NewRef(self);
+    it->at = 0;
+    return (PyObject *)it;
+}
+static PyObject *iter_next(PyObject *self) {
+    IterObject *it = (IterObject *)self;
+    if (it->at >= TENSOR(it->tensor)->shape[0]) return NULL;
+    PyObject *index = PyLong_FromSsize_t(it->at++);
+    PyObject *row = index ? fnn_getitem(it->tensor, index) : NULL;
+    Py_XDECREF(index);
+    return row;
+}
+static void iter_dealloc(PyObject *self) {
+    PyTypeObject *type = Py_TYPE(self);
+    Py_DECREF(((IterObject *)self)->tensor);
+    PyObject_Free(self);
+    Py_DECREF(type);
+}
+static PyType_Slot iter_slots[] = {{Py_tp_iter, PyObject_SelfIter}, {Py_tp_iternext, iter_next}, {Py_tp_dealloc, iter_dealloc}, {0, NULL}};
+static PyType_Spec iter_spec = {"fastnn._C.TensorIterator", sizeof(IterObject), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, iter_slots};
+
+/* ---- the type ---- */
+
+static PyMemberDef members[] = {{"__dictoffset__", T_PYSSIZET, offsetof(TensorObject, dict), READONLY, NULL},
+                                {"__weaklistoffset__", T_PYSSIZET, offsetof(TensorObject, weakrefs), READONLY, NULL},
+                                {NULL, 0, 0, 0, NULL}};
+static PyMethodDef own_methods[] = {{"__format__", tensor_format, METH_O, NULL}, {NULL, NULL, 0, NULL}};
+
+/* Setting an attribute makes the object part of the collector's world. */
+static int tensor_setattro(PyObject *self, PyObject *name, PyObject *value) {
+    int failed = PyObject_GenericSetAttr(self, name, value);
+    if (!failed && ((TensorObject *)self)->dict) fnn_track(self);
+    return failed;
+}
+
+static PyType_Slot slots[] = {
+    {Py_tp_new, tensor_new},           {Py_tp_dealloc, tensor_dealloc},   {Py_tp_traverse, tensor_traverse}, {Py_tp_clear, tensor_clear},
+    {Py_tp_hash, tensor_hash},         {Py_tp_repr, tensor_repr},         {Py_tp_iter, tensor_iter},         {Py_tp_members, members},
+    {Py_tp_methods, own_methods},      {Py_tp_getset, fnn_tensor_getset}, {Py_tp_richcompare, fnn_richcompare}, {Py_tp_setattro, tensor_setattro},
+    {Py_mp_length, tensor_length},     {Py_mp_subscript, fnn_getitem},    {Py_mp_ass_subscript, fnn_setitem}, {Py_sq_length, tensor_length},
+    {Py_bf_getbuffer, fnn_getbuffer},
+    {Py_tp_doc, (void *)"A strided array of one dtype that autograd can follow."},
+#define NB(slot) {Py_nb_##slot, fnn_nb_##slot},
+#include "number_slots.def"
+#undef NB
+    {0, NULL}};
+static PyType_Spec spec = {"fastnn.Tensor", sizeof(TensorObject), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC, slots};
+
+static int add_methods(PyTypeObject *type, PyMethodDef *defs) {
+    for (PyMethodDef *d = defs; d->ml_name; d++) {
+        PyObject *method = d->ml_flags & METH_STATIC ? PyCFunction_New(d, NULL) : PyDescr_NewMethod(type, d);
+        int failed = !method || PyObject_SetAttrString((PyObject *)type, d->ml_name, method);
+        Py_XDECREF(method);
+        if (failed) return -1;
+    }
+    return 0;
+}
+
+int fnn_init_tensor(PyObject *module) {
+    fnn_TensorType = (PyTypeObject *)PyType_FromSpec(&spec);
+    IterType = (PyTypeObject *)PyType_FromSpec(&iter_spec);
+    if (!fnn_TensorType || !IterType) return -1;
+    PyMethodDef *tables[] = {fnn_tensor_methods, fnn_convert_methods, fnn_factory_methods, fnn_random_methods, fnn_autograd_methods};
+    for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
+        if (add_methods(fnn_TensorType, tables[i])) return -1;
+    return PyModule_AddObjectRef(module, "Tensor", (PyObject *)fnn_TensorType);
+}
