@@ -257,7 +257,7 @@ def _gru(lib: Any, x: Any, h: Any, *w: Any) -> Any:
     return rnn(x, h, list(w), True, 1, 0.0, True, False, False)
 
 
-row("gru", _gru, lambda g: (Sample((g.f(t, b, i), g.f(1, b, n), g.f(3 * n, i), g.f(3 * n, n), g.f(3 * n), g.f(3 * n)), large=t == 16) for t, b, i, n in ((4, 3, 5, 2), (1, 1, 1, 1), (16, 33, 24, 20))), steps=64, whole=True, grad_steps=128, errors=("torch.nn.GRU(4, 3)(y5)", "torch.nn.GRU(4, 3)(torch.zeros(2, 2, 5))", "torch.nn.GRU(4, 3)(torch.zeros(2, 2, 4), torch.zeros(2, 2, 3))"))
+row("gru", _gru, lambda g: (Sample((g.f(t, b, i), g.f(1, b, n), g.f(3 * n, i), g.f(3 * n, n), g.f(3 * n), g.f(3 * n)), large=t == 16) for t, b, i, n in ((4, 3, 5, 2), (1, 1, 1, 1), (16, 33, 24, 20))), steps=128, whole=True, grad_steps=256, errors=("torch.nn.GRU(4, 3)(y5)", "torch.nn.GRU(4, 3)(torch.zeros(2, 2, 5))", "torch.nn.GRU(4, 3)(torch.zeros(2, 2, 4), torch.zeros(2, 2, 3))"))
 
 # --- random fills and creation (their streams: test_random.py) ---------------------------------------------------------------------------
 

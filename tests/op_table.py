@@ -216,8 +216,8 @@ def binary(
 
 
 _SHAPES = "torch.{0}(x, y5)"
-binary("add", options=({}, {"alpha": 2}), dtypes=NUMBERS, steps=1, errors=("torch.add(x, y5)", "x + y5", "torch.add(x)", "x + 'a'", "x + None", "x.add_(y5)", "idx.add_(0.5)", "torch.add(idx, idx, alpha=0.5)"))
-binary("sub", options=({}, {"alpha": 3}), dtypes=NUMBERS, steps=1, errors=("x - y5", "mask - mask", "x - [1]"))
+binary("add", options=({}, {"alpha": 2}), dtypes=NUMBERS, steps=1, whole=True, errors=("torch.add(x, y5)", "x + y5", "torch.add(x)", "x + 'a'", "x + None", "x.add_(y5)", "idx.add_(0.5)", "torch.add(idx, idx, alpha=0.5)"))
+binary("sub", options=({}, {"alpha": 3}), dtypes=NUMBERS, steps=1, whole=True, errors=("x - y5", "mask - mask", "x - [1]"))
 binary("mul", dtypes=NUMBERS, errors=("x * y5", "x * 'a'", "x.mul_(torch.ones(2, 3, 4))"))
 binary("div", options=({}, {"rounding_mode": "trunc"}, {"rounding_mode": "floor"}), right=(0.7, 3), steps=0, grad_steps=16, errors=("x / y5", "idx.div_(2)", "torch.div(x, x, rounding_mode='up')"))
 binary("floor_divide", right=(1.1, 3), dtypes=NUMBERS, grad=False, errors=("x // y5", "idx // 0"))

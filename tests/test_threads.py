@@ -1,0 +1,104 @@
+"""1, 2, 3 and 7 threads give the same bits, for every op of the table and for a whole training step.
+
+Invariant: large samples are compared in one process by changing the thread count. Does not: time anything.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+import pytest
+from op_table import ROWS
+from support import arr, leaves, same
+from table_calls import forward_backward
+
+import fastnn
+
+
+@pytest.mark.parametrize("name", list(ROWS))
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_thread_count_changes_no_bit(name: str, dtype: str) -> None:
+    row = ROWS[name]
+    if dtype not in row.dtypes:
+        return
+    samples = [s for s in row.cases() if s.large] or row.cases()[:2]
+    for sample in samples:
+        wanted = None if row.grad and sample.grad else []
+        results = []
+        for threads in (1, 2, 3, 7):
+            fastnn.set_num_threads(threads)
+            assert fastnn.get_num_threads() == threads
+            results.append(leaves(list(forward_backward(fastnn, row, sample, dtype, wanted=wanted))))
+        for other, threads in zip(results[1:], (2, 3, 7), strict=True):
+            for a, b in zip(results[0], other, strict=True):
+                same(b, a, f"{name} with {threads} threads")
+
+
+def transformer_step(threads: int) -> list[np.ndarray]:
+    """Loss, gradients and parameters of one block after two AdamW steps."""
+    nn, F = fastnn.nn, fastnn.nn.functional
+    fastnn.set_num_threads(threads)
+    fastnn.manual_seed(3)
+    emb, ln, qkv, head = nn.Embedding(27, 64), nn.LayerNorm(64), nn.Linear(64, 192), nn.Linear(64, 27)
+    params = [p for m in (emb, ln, qkv, head) for p in m.parameters()]
+    opt = fastnn.optim.AdamW(params, lr=1e-2)
+    x, y = fastnn.randint(0, 27, (32, 16)), fastnn.randint(0, 27, (32, 16))
+    found: list[Any] = []
+    for _ in range(2):
+        q, k, v = (t.view(32, 16, 4, 16).transpose(1, 2) for t in qkv(ln(emb(x))).split(64, dim=2))
+        h = F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).reshape(32, 16, 64)
+        loss = F.cross_entropy(head(F.gelu(h)).view(-1, 27), y.view(-1))
+        opt.zero_grad()
+        loss.backward()
+        opt.step()
+        found += [arr(loss), *[arr(p.grad) for p in params], *[arr(p) for p in params]]
+    return found
+
+
+def test_training_step_is_bit_equal_for_all_thread_counts() -> None:
+    want = transformer_step(1)
+    for threads in (2, 3, 7, 2):
+        for a, b in zip(want, transformer_step(threads), strict=True):
+            same(b, a, f"{threads} threads")
+
+
+def test_python_threads_may_call_ops_at_once() -> None:
+    """Four Python threads run products and reductions together; each gets what it gets alone."""
+    xs = [fastnn.from_numpy(np.random.RandomState(i).standard_normal((120, 90)).astype(np.float32)) for i in range(4)]
+    want = [arr(x @ x.t() + x.sum()) for x in xs]
+    failures: list[BaseException] = []
+
+    def work(i: int) -> None:
+        try:
+            for _ in range(50):
+                same(xs[i] @ xs[i].t() + xs[i].sum(), want[i], f"thread {i}")
+                p = xs[i].clone().requires_grad_(True)
+                (p * p).sum().backward()
+                same(p.grad, xs[i] * 2, f"gradient in thread {i}")
+        except BaseException as error:  # noqa: BLE001  (reported by the test's own thread)
+            failures.append(error)
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert not failures, failures[0]
+
+
+def test_grad_mode_belongs_to_the_thread() -> None:
+    seen: list[bool] = []
+    with fastnn.no_grad():
+        t = threading.Thread(target=lambda: seen.append(fastnn.is_grad_enabled()))
+        t.start()
+        t.join()
+        assert not fastnn.is_grad_enabled()
+    assert seen == [True]
+
+
+def test_wrong_thread_counts_are_refused() -> None:
+    for n in (0, -1):
+        with pytest.raises(RuntimeError):
+            fastnn.set_num_threads(n)
