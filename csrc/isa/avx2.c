@@ -14,6 +14,7 @@
 
 #define FNN_ISA avx2
 #include "simd/avx2.h"
+#include "simd/vec_math.h"
 #include "isa/unit.inc"
 
 #ifdef __clang__

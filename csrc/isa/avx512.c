@@ -14,6 +14,7 @@
 
 #define FNN_ISA avx512
 #include "simd/avx512.h"
+#include "simd/vec_math.h"
 #include "isa/unit.inc"
 
 #ifdef __clang__

@@ -6,6 +6,7 @@
 
 #define FNN_ISA neon
 #include "simd/neon.h"
+#include "simd/vec_math.h"
 #include "isa/unit.inc"
 #else
 typedef int fnn_no_neon; /* an empty unit is not C */

@@ -4,4 +4,5 @@
 
 #define FNN_ISA scalar
 #include "simd/scalar.h"
+#include "simd/vec_math.h"
 #include "isa/unit.inc"

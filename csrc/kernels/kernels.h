@@ -10,6 +10,40 @@
 #include <stdint.h>
 
 #include "kernels/gemm_task.h"
+#include "fastnn.h" /* fnn_dtype, nothing else */
+
+/* An elementwise loop over n elements; contract in loops.def. ptr: outputs first; stride in bytes, one per pointer. */
+typedef void (*fnn_loop)(char *const *ptr, const int64_t *stride, int64_t n);
+
+/* FNN_U_exp, FNN_B_add, FNN_T_clamp, ...: rows of the loop tables. */
+enum {
+#define FNN_UNARY_WORD(name, expr) FNN_U_##name,
+#define FNN_UNARY_R FNN_UNARY_WORD
+#define FNN_UNARY_BITS FNN_UNARY_WORD
+#define FNN_UNARY_TO_BOOL FNN_UNARY_WORD
+#define FNN_UNARY_R_TO_BOOL FNN_UNARY_WORD
+#include "kernels/loops.def"
+#include "kernels/loops_end.inc"
+    FNN_U_COUNT
+};
+enum {
+#define FNN_BINARY_WORD(name, expr) FNN_B_##name,
+#define FNN_BINARY_R FNN_BINARY_WORD
+#define FNN_BINARY_BITS FNN_BINARY_WORD
+#define FNN_BINARY_TO_BOOL FNN_BINARY_WORD
+#include "kernels/loops.def"
+#include "kernels/loops_end.inc"
+    FNN_B_COUNT
+};
+enum {
+#define FNN_TERNARY_RIU(name, expr) FNN_T_##name,
+#define FNN_TERNARY_R FNN_TERNARY_RIU
+#define FNN_WHERE FNN_TERNARY_RIU
+#define FNN_QUATERNARY_R FNN_TERNARY_RIU
+#include "kernels/loops.def"
+#include "kernels/loops_end.inc"
+    FNN_T_COUNT
+};
 
 #define real float
 typedef struct fnn_kernels_f32 {
@@ -29,6 +63,15 @@ typedef struct fnn_kernels {
     const char *isa; /* "scalar", "avx2", "avx512" or "neon" */
     fnn_kernels_f32 f32;
     fnn_kernels_f64 f64;
+    /* elementwise loops by the dtype of the input (of where: of its second); NULL where there is none */
+    fnn_loop unary[FNN_U_COUNT][FNN_NDTYPES];
+    fnn_loop binary[FNN_B_COUNT][FNN_NDTYPES];
+    fnn_loop ternary[FNN_T_COUNT][FNN_NDTYPES]; /* and quaternary: addcmul, addcdiv */
+    /* out = (to)in, as C and torch convert: floats to integers truncate, to bool is != 0. [from][to]; from == to copies, and
+     * with stride 0 fills. An out-of-range float gives the smallest integer, as the x86 instruction does. */
+    fnn_loop cast[FNN_NDTYPES][FNN_NDTYPES];
+    /* y[i, j] = x[i, j] for elements of 2^k bytes (k = 0, 2, 3), strides in elements, in tiles: for transposes */
+    void (*copy_2d[4])(char *y, const char *x, int64_t rows, int64_t cols, const int64_t y_stride[2], const int64_t x_stride[2]);
 } fnn_kernels;
 
 extern fnn_kernels fnn_k;

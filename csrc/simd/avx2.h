@@ -186,4 +186,6 @@ FNN_WORD __m256 vf_narrow(vd a) {
     return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm256_cvtpd_ps(a.lo)), _mm256_cvtpd_ps(a.hi), 1);
 }
 FNN_WORD vf vf_from_f64(vd lo, vd hi) { return vf_pair(vf_narrow(lo), vf_narrow(hi)); }
+
+#include "simd/ldexp.inc"
 #endif

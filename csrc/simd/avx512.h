@@ -134,4 +134,8 @@ FNN_WORD vd vd_from_f32(vf a, int half) {
 FNN_WORD vf vf_from_f64(vd lo, vd hi) {
     return _mm512_insertf32x8(_mm512_castps256_ps512(_mm512_cvtpd_ps(lo)), _mm512_cvtpd_ps(hi), 1);
 }
+
+/* a * 2^n for integral n, a subnormal result rounded once (elsewhere simd/ldexp.inc) */
+FNN_WORD vf vf_ldexp(vf a, vf n) { return _mm512_scalef_ps(a, n); }
+FNN_WORD vd vd_ldexp(vd a, vd n) { return _mm512_scalef_pd(a, n); }
 #endif

@@ -450,4 +450,6 @@ FNN_WORD vf vf_from_f64(vd lo, vd hi) {
     }
     return r;
 }
+
+#include "simd/ldexp.inc"
 #endif

@@ -9,17 +9,20 @@
 #undef VR
 #undef FNN_REAL_MAX
 #undef FNN_REAL_INF
+#undef FNN_LIBM
 #if FNN_REAL == 32
 #define real float
 #define FNN_VECTOR vf
 #define FNN_SUFFIX f32
 #define VR 16 /* lanes of a word */
+#define FNN_LIBM(name) name##f /* the libm function for this type */
 #define FNN_REAL_MAX 3.402823466e+38f
 #else
 #define real double
 #define FNN_VECTOR vd
 #define FNN_SUFFIX f64
 #define VR 8
+#define FNN_LIBM(name) name
 #define FNN_REAL_MAX 1.7976931348623157e+308
 #endif
 #define FNN_REAL_INF ((real)INFINITY)

@@ -443,4 +443,6 @@ FNN_WORD vf vf_from_f64(vd lo, vd hi) {
     for (int i = 0; i < 8; i++) r.v[i] = (float)lo.v[i], r.v[8 + i] = (float)hi.v[i];
     return r;
 }
+
+#include "simd/ldexp.inc"
 #endif
