@@ -10,7 +10,7 @@
 #include <pthread.h>
 
 #include "pool_internal.h"
-#ifdef FNN_DEBUG_MEMORY
+#ifdef FNN_DEBUG
 #include "pool_debug.h"
 #endif
 
@@ -162,7 +162,7 @@ static inline void release(void *p, size_t nbytes) {
     }
 }
 
-#ifdef FNN_DEBUG_MEMORY
+#ifdef FNN_DEBUG
 void *fnn_pool_alloc(size_t nbytes) {
     void *base = allocate(debug_size(nbytes));
     return base == NULL ? NULL : debug_dress(base, nbytes);

@@ -1,4 +1,4 @@
-/* What debug builds (FNN_DEBUG_MEMORY) put around each pool block: a header with the requested size before it and a
+/* What debug builds (FNN_DEBUG) put around each pool block: a header with the requested size before it and a
  * canary behind it, both checked on free; fresh and freed payloads are filled with 0xFF bytes, which read as NaN.
  * Under the address sanitizer header, canary and freed payloads are also poisoned, so a stray access stops at once.
  * A damaged block ends the process with a line on stderr: there is nothing sane to return to. Used by pool.c alone. */

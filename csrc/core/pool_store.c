@@ -8,7 +8,6 @@
  * Fork: the lock is taken across fork(), so the child finds the store whole; what other threads' caches held is lost to
  * the child, as those threads are.
  * Next: threads.h, the other half of what kernels stand on. */
-#define _GNU_SOURCE
 #include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>

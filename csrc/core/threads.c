@@ -8,7 +8,6 @@
  * Workers start with the first region, spin for SPIN_NS after each one, then sleep; they hold no locks while computing.
  * Fork: the child begins with no workers. Exit: workers are stopped and joined if no region runs.
  * Next: random.h. */
-#define _GNU_SOURCE
 #include "threads.h"
 
 #include <pthread.h>
