@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "kernels/attention_task.h"
 #include "kernels/gemm_task.h"
 #include "fastnn.h" /* fnn_dtype, nothing else */
 
