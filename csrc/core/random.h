@@ -15,6 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/select.h"
 #include "core/status.h"
 
 #define FNN_RNG_WORDS 624
@@ -102,13 +103,13 @@ static inline bool fnn_multinomial_by_ratio(int64_t k, bool replacement) { retur
  * check: every entry finite and not negative, every row with a positive sum; FNN_ERR_RUNTIME otherwise.
  * ratio: writes p / exponential(1) into `ratio` (rows, classes); the k largest of a row, largest first, are the result.
  *   by_column: draw class by class instead of row by row, which is memory order for a transposed dense p.
- * largest: picks them; the first of equal ones. `scratch` holds `classes` numbers, and may be NULL for k = 1.
+ * largest: picks them; of equal ones as PyTorch does. `scratch` holds `classes` entries, and may be NULL for k = 1.
  * cumulative: sampling with replacement; `scratch` holds `classes` entries. */
 #define FNN_RNG_MULTINOMIAL(T, t)                                                                                      \
     fnn_status fnn_multinomial_check_##t(const T *p, int64_t rows, int64_t classes, int64_t k, bool replacement);      \
     void fnn_rng_multinomial_ratio_##t(fnn_generator *g, T *ratio, const T *p, int64_t rows, int64_t classes,          \
                                        bool by_column);                                                                \
-    void fnn_multinomial_largest_##t(int64_t *out, const T *ratio, int64_t *scratch, int64_t rows, int64_t classes,    \
+    void fnn_multinomial_largest_##t(int64_t *out, const T *ratio, fnn_ranked *scratch, int64_t rows, int64_t classes, \
                                      int64_t k);                                                                       \
     void fnn_rng_multinomial_cumulative_##t(fnn_generator *g, int64_t *out, const T *p, T *scratch, int64_t rows,      \
                                             int64_t classes, int64_t k);

@@ -76,47 +76,28 @@ MULTINOMIAL_CHECK(double, f64)
 MULTINOMIAL_RATIO(float, f32)
 MULTINOMIAL_RATIO(double, f64)
 
-/* Whether class a goes before class b: the larger ratio, NaN (0/0) above all; of equal ones the first. */
-#define BEFORE(x, a, b) ((x)[a] > (x)[b] || (isnan((x)[a]) && !isnan((x)[b])) || (!((x)[a] < (x)[b]) && (a) < (b) && \
-                         isnan((x)[a]) == isnan((x)[b])))
-
-/* A heap of class numbers: k of n classes cost n + k log n, which matters to samplers that draw a whole epoch. */
+/* The first of the largest; NaN (0/0) is above everything. */
 #define MULTINOMIAL_LARGEST(T, t)                                                                                      \
-    static void sift_##t(int64_t *heap, int64_t n, int64_t at, const T *x) {                                           \
-        const int64_t moving = heap[at];                                                                               \
-        for (int64_t child; (child = 2 * at + 1) < n; at = child) {                                                    \
-            child += child + 1 < n && BEFORE(x, heap[child + 1], heap[child]);                                         \
-            if (!BEFORE(x, heap[child], moving)) {                                                                     \
-                break;                                                                                                 \
-            }                                                                                                          \
-            heap[at] = heap[child];                                                                                    \
-        }                                                                                                              \
-        heap[at] = moving;                                                                                             \
-    }                                                                                                                  \
-    static int64_t first_of_##t(const T *x, int64_t n) {                                                               \
+    static int64_t first_largest_##t(const T *x, int64_t n) {                                                          \
         int64_t best = 0;                                                                                              \
-        for (int64_t c = 1; c < n; c++) {                                                                              \
-            best = BEFORE(x, c, best) ? c : best;                                                                      \
+        for (int64_t c = 1; c < n && !isnan(x[best]); c++) {                                                           \
+            best = x[c] > x[best] || isnan(x[c]) ? c : best;                                                           \
         }                                                                                                              \
         return best;                                                                                                   \
     }                                                                                                                  \
-    void fnn_multinomial_largest_##t(int64_t *out, const T *ratio, int64_t *scratch, int64_t rows, int64_t classes,    \
+    void fnn_multinomial_largest_##t(int64_t *out, const T *ratio, fnn_ranked *scratch, int64_t rows, int64_t classes, \
                                      int64_t k) {                                                                      \
         for (int64_t r = 0; r < rows; r++, out += k, ratio += classes) {                                               \
             if (k == 1) {                                                                                              \
-                out[0] = first_of_##t(ratio, classes);                                                                 \
+                out[0] = first_largest_##t(ratio, classes);                                                            \
                 continue;                                                                                              \
             }                                                                                                          \
             for (int64_t c = 0; c < classes; c++) {                                                                    \
-                scratch[c] = c;                                                                                        \
+                scratch[c] = (fnn_ranked){fnn_rank_f64((double)ratio[c]), c};                                          \
             }                                                                                                          \
-            for (int64_t i = classes / 2 - 1; i >= 0; i--) {                                                           \
-                sift_##t(scratch, classes, i, ratio);                                                                  \
-            }                                                                                                          \
+            fnn_select_largest(scratch, classes, k, true);                                                             \
             for (int64_t i = 0; i < k; i++) {                                                                          \
-                out[i] = scratch[0];                                                                                   \
-                scratch[0] = scratch[classes - 1 - i];                                                                 \
-                sift_##t(scratch, classes - 1 - i, 0, ratio);                                                          \
+                out[i] = scratch[i].index;                                                                             \
             }                                                                                                          \
         }                                                                                                              \
     }
