@@ -1,0 +1,62 @@
+"""Whole scripts, run with PyTorch and with fastnn: what they print must be equal, line by line.
+
+The scripts import torch and know nothing of fastnn. Invariant: both runs are fresh processes with the same arguments; nothing is masked
+but lines that start with "time". Does not: measure speed. Read next: scripts/charmodels.py.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support import ROOT, TESTS, data_dir, run_python
+
+SCRIPTS = TESTS / "scripts"
+RUNS: dict[str, list[str]] = {
+    **{f"charmodels {kind}": ["charmodels.py", "DATA", kind] for kind in ("transformer", "bow", "rnn", "gru", "mlp", "bigram")},
+    "charmodels workers": ["charmodels.py", "DATA", "bigram", "2"],
+    "lecture 1": ["lecture1_bigram.py", "DATA"],
+    "lecture 2": ["lecture2_mlp.py", "DATA"],
+    "lecture 3": ["lecture3_batchnorm.py", "DATA"],
+    "lecture 4": ["lecture4_backprop.py", "DATA"],
+    "lecture 5": ["lecture5_wavenet.py", "DATA"],
+    "gpt": ["gpt.py", "DATA"],
+    "loaders": ["loaders.py"],
+    "recurrent": ["recurrent.py", "DATA"],
+    "small graphs": ["small_graphs.py"],
+}
+
+
+def printed(runner: list[str], script: list[str], data: Path) -> list[str]:
+    args = [str(SCRIPTS / script[0]), *(str(data) if a == "DATA" else a for a in script[1:])]
+    done = subprocess.run([sys.executable, *runner, *args], capture_output=True, text=True, cwd=ROOT, timeout=180, env={**os.environ, "OMP_NUM_THREADS": "2"})
+    assert done.returncode == 0, f"{' '.join(runner)} {script}: exit status {done.returncode}\n{done.stdout[-1500:]}\n{done.stderr[-3000:]}"
+    return [line for line in done.stdout.splitlines() if not line.startswith("time")]
+
+
+@pytest.mark.parametrize("name", list(RUNS))
+def test_prints_the_same(name: str) -> None:
+    script = RUNS[name]
+    data = data_dir()
+    if "DATA" in script and not (data / "names.txt").exists():
+        pytest.skip(f"{data} has no names.txt: set FASTNN_DATA")
+    want = printed([], script, data)
+    got = printed(["-m", "fastnn", "run"], script, data)
+    differing = [f"line {i + 1}:\n  torch  {w}\n  fastnn {g}" for i, (w, g) in enumerate(zip(want, got, strict=False)) if w != g]
+    assert not differing, f"{len(differing)} of {len(want)} lines differ\n" + "\n".join(differing[:6])
+    assert len(got) == len(want)
+
+
+@pytest.mark.parametrize("kind", ["mlp", "gru"])
+def test_numpy_training_with_kernels(kind: str) -> None:
+    """The NumPy pairs, the tensor API and PyTorch train to the same losses, to 1e-5, over 100 steps."""
+    script = str(SCRIPTS / "kernels_numpy.py")
+    by_kernels, by_tensors, by_torch = (json.loads(run_python(args=[script, kind, *how]).stdout) for how in ([], ["fastnn"], ["torch"]))
+    assert by_torch[-1] < 0.6 * by_torch[0], "the model does not learn"
+    for step, (a, b, c) in enumerate(zip(by_kernels, by_tensors, by_torch, strict=True)):
+        assert abs(a - c) <= 1e-5, f"step {step}: kernels {a}, torch {c}"
+        assert abs(b - c) <= 1e-5, f"step {step}: tensors {b}, torch {c}"
