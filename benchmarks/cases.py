@@ -1,0 +1,353 @@
+"""The one table of what is timed: operators with exact shapes, call overheads, and (steps.py) whole training steps.
+
+The file says `import torch`: measure.py decides whether that is PyTorch or fastnn, so both sides run the same lines.
+Invariant: inputs come from NumPy with a fixed seed, hence are the same on both sides and in float64 (for the error).
+What it does not do: measure. Read next: steps.py, measure.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+B, T, C, V, H = 256, 16, 64, 27, 4
+N = B * T
+Run = Callable[[], Any]
+
+
+class Inputs:
+    """Makes a case's tensors in the wanted dtype and remembers which ones want a gradient."""
+
+    def __init__(self, dtype: Any) -> None:
+        self.dtype, self.leaves = dtype, []
+        self.rng = np.random.default_rng(0)
+
+    def normal(self, *shape: int, grad: bool = True, scale: float = 1.0) -> Any:
+        values = np.asarray(scale * self.rng.standard_normal(shape), dtype=np.float32)
+        t = torch.from_numpy(values).to(self.dtype).requires_grad_(grad)
+        if grad:
+            self.leaves.append(t)
+        return t
+
+    def ints(self, high: int, *shape: int) -> Any:
+        return torch.from_numpy(self.rng.integers(0, high, shape))
+
+    def module(self, module: Any) -> Any:
+        """The module with its parameters filled from the stream, at the scale of the usual initialisation."""
+        module = module.to(self.dtype)
+        with torch.no_grad():
+            for p in module.parameters():
+                scale = p.shape[-1] ** -0.5 if p.dim() > 1 else 0.5
+                p.copy_(self.normal(*p.shape, grad=False, scale=scale))
+                self.leaves.append(p)
+        return module
+
+
+@dataclass(frozen=True)
+class Case:
+    name: str
+    build: Callable[[Inputs], Run]  # returns the forward: a call that gives a tensor
+    ops: tuple[str, ...]  # the ops it stands for
+    flops: float = 0.0  # of the forward; forward and backward together count three times as much
+    moved: float = 0.0  # bytes read and written by the forward, each tensor once
+    backward: bool = True  # time forward + backward, too
+    graph: bool = False  # the forward alone runs with gradients on, too
+    check: bool = True  # the results are comparable with float64
+
+
+CASES: list[Case] = []
+
+
+def case(name: str, *ops: str, **facts: Any) -> Callable[[Callable[[Inputs], Run]], Callable[[Inputs], Run]]:
+    def add(build: Callable[[Inputs], Run]) -> Callable[[Inputs], Run]:
+        CASES.append(Case(name, build, ops, **facts))
+        return build
+
+    return add
+
+
+# Operators. "4096" stands for the B * T = 256 * 16 rows of a batch.
+
+
+@case("embedding", "embedding", moved=4 * N * C + 8 * N)
+def embedding(i: Inputs) -> Run:
+    weight, idx = i.normal(V, C), i.ints(V, B, T)
+    return lambda: F.embedding(idx, weight)
+
+
+def product(m: int, n: int, k: int) -> None:
+    @case(f"matmul {m}x{k} @ {k}x{n}", "matmul", flops=2.0 * m * n * k)
+    def matmul(i: Inputs) -> Run:
+        a, b = i.normal(m, k), i.normal(k, n)
+        return lambda: a @ b
+
+
+for _m, _n, _k in ((N, 64, 64), (N, 192, 64), (N, 27, 64), (32, 200, 30), (16, 16, 16), (512, 512, 512)):
+    product(_m, _n, _k)
+
+
+@case("matmul 1024x1024 @ 1024x1024", "matmul", flops=2.0 * 1024**3, backward=False)
+def large_matmul(i: Inputs) -> Run:
+    a, b = i.normal(1024, 1024), i.normal(1024, 1024)
+    return lambda: a @ b
+
+
+@case("matmul batched 32x256x256", "matmul", flops=2.0 * 32 * 256**3)
+def batched_matmul(i: Inputs) -> Run:
+    a, b = i.normal(32, 256, 256), i.normal(32, 256, 256)
+    return lambda: a @ b
+
+
+@case("linear 64->256 + bias", "linear", flops=2.0 * N * C * 4 * C)
+def linear(i: Inputs) -> Run:
+    x, layer = i.normal(B, T, C), i.module(nn.Linear(C, 4 * C))
+    return lambda: layer(x)
+
+
+@case("layer norm 4096x64", "layer_norm", moved=8.0 * N * C)
+def layer_norm(i: Inputs) -> Run:
+    x, layer = i.normal(N, C), i.module(nn.LayerNorm(C))
+    return lambda: layer(x)
+
+
+@case("layer norm 4096x768", "layer_norm", moved=8.0 * N * 768)
+def wide_layer_norm(i: Inputs) -> Run:
+    x, layer = i.normal(N, 768), i.module(nn.LayerNorm(768))
+    return lambda: layer(x)
+
+
+@case("rms norm 4096x64", "rms_norm", moved=8.0 * N * C)
+def rms_norm(i: Inputs) -> Run:
+    x, weight = i.normal(N, C), i.normal(C)
+    return lambda: F.rms_norm(x, (C,), weight, 1e-5)
+
+
+@case("softmax 4096x64", "softmax", moved=8.0 * N * C)
+def softmax(i: Inputs) -> Run:
+    x = i.normal(N, C)
+    return lambda: F.softmax(x, -1)
+
+
+@case("log softmax 4096x64", "log_softmax", moved=8.0 * N * C)
+def log_softmax(i: Inputs) -> Run:
+    x = i.normal(N, C)
+    return lambda: F.log_softmax(x, -1)
+
+
+@case("cross entropy 4096x27", "cross_entropy", moved=4.0 * N * V + 8 * N)
+def cross_entropy(i: Inputs) -> Run:
+    x, targets = i.normal(N, V), i.ints(V, N)
+    return lambda: F.cross_entropy(x, targets)
+
+
+def pointwise(name: str, f: Callable[[Any], Any]) -> None:
+    @case(f"{name} 4096x256", name.split(",")[0], moved=8.0 * N * 4 * C)
+    def apply(i: Inputs) -> Run:
+        x = i.normal(N, 4 * C)
+        return lambda: f(x)
+
+
+pointwise("gelu, erf", F.gelu)
+pointwise("gelu, tanh", lambda x: F.gelu(x, approximate="tanh"))
+pointwise("relu", F.relu)
+pointwise("tanh", torch.tanh)
+pointwise("sigmoid", torch.sigmoid)
+pointwise("exp", torch.exp)
+
+
+@case("add 4096x64 + 64", "add", moved=8.0 * N * C)
+def add_row(i: Inputs) -> Run:
+    x, b = i.normal(N, C), i.normal(C)
+    return lambda: x + b
+
+
+@case("sum 4096x64 over rows", "sum", moved=4.0 * N * C)
+def sum_rows(i: Inputs) -> Run:
+    x = i.normal(N, C)
+    return lambda: x.sum(0)
+
+
+@case("copy 4096x64", "copy_", moved=8.0 * N * C, backward=False)
+def copy(i: Inputs) -> Run:
+    x, y = i.normal(N, C, grad=False), i.normal(N, C, grad=False)
+    return lambda: y.copy_(x)
+
+
+ATTENTION_FLOPS = 2.0 * N * C * 4 * C + 2.0 * 2 * N * T * C
+
+
+def attention_parts(i: Inputs) -> tuple[Any, Any]:
+    """x and its four projections without bias; the results of the first three are split into heads."""
+    x = i.normal(B, T, C)
+    return x, [i.module(nn.Linear(C, C, bias=False)) for _ in range(4)]
+
+
+def heads(x: Any) -> Any:
+    return x.view(B, T, H, C // H).transpose(1, 2)
+
+
+@case("attention, additive mask", "matmul", "softmax", "add", flops=ATTENTION_FLOPS)
+def masked_attention(i: Inputs) -> Run:
+    x, (wq, wk, wv, wo) = attention_parts(i)
+    mask = torch.triu(torch.full((T, T), float("-inf"), dtype=i.dtype), 1)
+
+    def forward() -> Any:
+        q, k, v = heads(wq(x)), heads(wk(x)), heads(wv(x))
+        weights = F.softmax(q @ k.transpose(-2, -1) * (C // H) ** -0.5 + mask, -1)
+        return wo((weights @ v).transpose(1, 2).reshape(B, T, C))
+
+    return forward
+
+
+@case("attention, sdpa(is_causal)", "scaled_dot_product_attention", flops=ATTENTION_FLOPS)
+def causal_attention(i: Inputs) -> Run:
+    x, (wq, wk, wv, wo) = attention_parts(i)
+
+    def forward() -> Any:
+        y = F.scaled_dot_product_attention(heads(wq(x)), heads(wk(x)), heads(wv(x)), is_causal=True)
+        return wo(y.transpose(1, 2).reshape(B, T, C))
+
+    return forward
+
+
+@case("causal sdpa 8x512x64", "scaled_dot_product_attention", flops=2.0 * 2 * 8 * 512 * 512 * 64 / 2)
+def long_attention(i: Inputs) -> Run:
+    q, k, v = i.normal(1, 8, 512, 64), i.normal(1, 8, 512, 64), i.normal(1, 8, 512, 64)
+    return lambda: F.scaled_dot_product_attention(q, k, v, is_causal=True)
+
+
+def gru_weights(i: Inputs) -> list[Any]:
+    return [i.module(nn.Linear(C + C, C)) for _ in range(3)]
+
+
+def gru_step(x: Any, h: Any, update: Any, reset: Any, new: Any) -> Any:
+    """One step of the gated unit that resets the state before the recurrent product (Cho et al. 2014)."""
+    both = torch.cat((x, h), 1)
+    z, r = torch.sigmoid(update(both)), torch.sigmoid(reset(both))
+    n = torch.tanh(new(torch.cat((x, r * h), 1)))
+    return (1.0 - z) * h + z * n
+
+
+@case("GRU cell, reset before, 256x64", "cat", "sigmoid", "tanh", flops=2.0 * B * 6 * C * C)
+def gru_cell(i: Inputs) -> Run:
+    x, h, weights = i.normal(B, C), i.normal(B, C), gru_weights(i)
+    return lambda: gru_step(x, h, *weights)
+
+
+@case("makemore GRU 256x16x64", "cat", "sigmoid", "tanh", "stack", flops=2.0 * N * 6 * C * C)
+def gru_loop(i: Inputs) -> Run:
+    x, weights = i.normal(B, T, C), gru_weights(i)
+    start = i.normal(1, C)
+
+    def forward() -> Any:
+        h, states = start.expand(B, -1), []
+        for t in range(T):
+            h = gru_step(x[:, t, :], h, *weights)
+            states.append(h)
+        return torch.stack(states, 1)
+
+    return forward
+
+
+@case("nn.GRU 256x16x64", "gru", flops=2.0 * N * 6 * C * C)
+def gru(i: Inputs) -> Run:
+    x, layer = i.normal(B, T, C), i.module(nn.GRU(C, C, batch_first=True))
+    return lambda: layer(x)[0]
+
+
+BLOCK_FLOPS = 2.0 * N * C * 12 * C + 2.0 * 2 * N * T * C
+
+
+@case("transformer block (pre-LN, erf GELU)", "layer_norm", "linear", "gelu", flops=BLOCK_FLOPS)
+def block(i: Inputs) -> Run:
+    x, qkv, out = i.normal(B, T, C), i.module(nn.Linear(C, 3 * C)), i.module(nn.Linear(C, C))
+    norm1, norm2 = i.module(nn.LayerNorm(C)), i.module(nn.LayerNorm(C))
+    up, down = i.module(nn.Linear(C, 4 * C)), i.module(nn.Linear(4 * C, C))
+
+    def forward() -> Any:
+        q, k, v = (heads(t) for t in qkv(norm1(x)).split(C, 2))
+        y = F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).reshape(B, T, C)
+        mid = x + out(y)
+        return mid + down(F.gelu(up(norm2(mid))))
+
+    return forward
+
+
+# What one call costs when there is nothing to compute.
+
+
+def overhead(name: str, *ops: str, graph: bool = False) -> Callable[[Callable[[Inputs], Run]], object]:
+    return case(f"overhead: {name}", *ops, backward=False, graph=graph, check=False)
+
+
+@overhead("a + b 4x4", "add")
+def small_add(i: Inputs) -> Run:
+    a, b = i.normal(4, 4, grad=False), i.normal(4, 4, grad=False)
+    return lambda: a + b
+
+
+@overhead("a + b 4x4 with graph", "add", graph=True)
+def small_add_graph(i: Inputs) -> Run:
+    a, b = i.normal(4, 4), i.normal(4, 4)
+    return lambda: a + b
+
+
+@overhead("a * 2.0 4x4", "mul")
+def small_scale(i: Inputs) -> Run:
+    a = i.normal(4, 4, grad=False)
+    return lambda: a * 2.0
+
+
+@overhead("a @ b 4x4", "matmul")
+def small_matmul(i: Inputs) -> Run:
+    a, b = i.normal(4, 4, grad=False), i.normal(4, 4, grad=False)
+    return lambda: a @ b
+
+
+@overhead("view", "view")
+def view(i: Inputs) -> Run:
+    a = i.normal(4, 4, grad=False)
+    return lambda: a.view(2, 8)
+
+
+@overhead("index a[1]", "select")
+def index(i: Inputs) -> Run:
+    a = i.normal(4, 4, grad=False)
+    return lambda: a[1]
+
+
+@overhead("slice a[:, 1:3]", "slice")
+def slice_(i: Inputs) -> Run:
+    a = i.normal(4, 4, grad=False)
+    return lambda: a[:, 1:3]
+
+
+@overhead("nn.Linear(4, 4)", "linear")
+def small_linear(i: Inputs) -> Run:
+    x, layer = i.normal(4, 4, grad=False), i.module(nn.Linear(4, 4))
+    return lambda: layer(x)
+
+
+@overhead("matmul, tanh, sum, backward", "matmul", "tanh", "sum", graph=True)
+def small_chain(i: Inputs) -> Run:
+    a, b = i.normal(4, 4), i.normal(4, 4)
+
+    def forward() -> None:
+        a.grad = b.grad = None
+        (a @ b).tanh().sum().backward()
+
+    return forward
+
+
+@overhead("AdamW over 52 tensors of 4096")
+def adamw(i: Inputs) -> Run:
+    parameters = [nn.Parameter(i.normal(4096, grad=False)) for _ in range(52)]
+    for p in parameters:
+        p.grad = i.normal(4096, grad=False)
+    return torch.optim.AdamW(parameters, lr=1e-3).step

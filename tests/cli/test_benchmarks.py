@@ -1,0 +1,75 @@
+"""The benchmark tools judge rightly and their table runs; no time is asserted here.
+
+makemore_compare is given outputs of both sides made by hand; the table is run by `fastnn bench` where it is quick.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
+
+OUTPUT = """{'max_steps': 11}
+step 0 | loss 3.3001 | step time 20.11ms
+step 10 | loss 2.9107 | step time 2.50ms
+step 10 train loss: 2.8123456789 test loss: 2.9000000000
+test loss 2.9000000000 is the best so far, saving model to out/model.pt
+2 samples that are new:
+anna
+"""
+
+
+@pytest.fixture(scope="module")
+def makemore() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("makemore_compare", FOLDER / "makemore_compare.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_times_do_not_count(makemore: ModuleType) -> None:
+    result = makemore.compare(OUTPUT, OUTPUT.replace("2.50ms", "1.00ms"))
+    assert result.ok and (result.step_losses, result.last_digit, result.eval_losses, result.other_lines) == (2, 0, 2, 3)
+    assert result.step_ms == ([20.11, 2.5], [20.11, 1.0])
+    assert "equal" in makemore.row("gru", result, (1.0, 1.0)) and " 0.40 " in makemore.row("gru", result, (1.0, 1.0))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "ok"),
+    [
+        ("2.9107", "2.9108", True),  # one lone rounding
+        ("2.9107", "2.9109", False),
+        ("2.9107", "nan", False),
+        ("2.8123456789", "2.8123476789", True),
+        ("2.8123456789", "2.8124456789", False),
+        ("step 10 |", "step 11 |", False),
+        ("anna", "anne", False),
+        ("anna\n", "", False),
+        ("out/model.pt", "model.pt", False),
+    ],
+)
+def test_what_counts_as_equal(old: str, new: str, ok: bool, makemore: ModuleType) -> None:
+    assert makemore.compare(OUTPUT, OUTPUT.replace(old, new)).ok is ok
+    assert makemore.compare(OUTPUT.replace(old, new), OUTPUT).ok is ok
+
+
+def test_two_roundings_are_one_too_many(makemore: ModuleType) -> None:
+    result = makemore.compare(OUTPUT, OUTPUT.replace("2.9107", "2.9108").replace("3.3001", "3.3000"))
+    assert result.last_digit == 2 and not result.ok
+
+
+def test_bench_runs_its_table() -> None:
+    command = [sys.executable, "-m", "fastnn", "bench", "--from", str(FOLDER), "--threads", "1", "--filter"]
+    done = subprocess.run([*command, "overhead: a"], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert [line for line in done.stdout.splitlines() if line.startswith("overhead: a @ b 4x4")]
+    nothing = subprocess.run([*command, "no such case"], capture_output=True, text=True, timeout=120)
+    assert nothing.returncode == 2 and "no such case" in nothing.stderr
