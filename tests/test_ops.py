@@ -206,7 +206,7 @@ def op_names() -> list[str]:
     for path in (ROOT / "csrc" / "ops" / "ops.def", ROOT / "csrc" / "ops.def"):
         if path.exists():
             text = re.sub(r"/\*.*?\*/|//[^\n]*", "", path.read_text(), flags=re.DOTALL)
-            return re.findall(r"^\s*\w+\(\s*(\w+)", text, flags=re.MULTILINE) or text.split()
+            return [n.lower() for n in re.findall(r"^\s*\w+\(\s*(\w+)", text, flags=re.MULTILINE)]
     raise AssertionError("csrc/ops/ops.def is missing")
 
 

@@ -60,3 +60,10 @@ def test_numpy_training_with_kernels(kind: str) -> None:
     for step, (a, b, c) in enumerate(zip(by_kernels, by_tensors, by_torch, strict=True)):
         assert abs(a - c) <= 1e-5, f"step {step}: kernels {a}, torch {c}"
         assert abs(b - c) <= 1e-5, f"step {step}: tensors {b}, torch {c}"
+
+
+def test_gradients_by_hand_are_autograds_bit_for_bit() -> None:
+    lines = printed(["-m", "fastnn", "run"], ["lecture4_backprop.py", "DATA", "exact"], data_dir())
+    exact = [line for line in lines if line.startswith("exact ")]
+    assert len(exact) == 26
+    assert all(line.endswith("True") for line in exact), exact

@@ -1,4 +1,7 @@
-"""Back-propagation by hand through a two-layer net with batch norm, each intermediate gradient compared with autograd's, bit for bit."""
+"""Back-propagation by hand through a two-layer net with batch norm, each intermediate gradient compared with autograd's.
+
+With a second argument `exact` it also says which gradients agree bit for bit (PyTorch's fused tanh gradient makes it lose that).
+"""
 
 import sys
 
@@ -20,7 +23,9 @@ V = 1 + max(stoi.values())
 
 
 def cmp(s, dt, t):
-    print(f"{s:15s} | exact: {str(torch.all(dt == t.grad).item()):5s} | approximate: {str(torch.allclose(dt, t.grad)):5s}")
+    print(f"{s:15s} | approximate: {str(torch.allclose(dt, t.grad)):5s} | maxdiff small: {(dt - t.grad).abs().max().item() < 1e-7}")
+    if sys.argv[2:] == ["exact"]:
+        print(f"exact {s} {torch.all(dt == t.grad).item()}")
 
 
 n_embd, n_hidden, n = 10, 64, 32
