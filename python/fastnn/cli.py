@@ -235,6 +235,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"fastnn {args.command}: error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        # A second Ctrl-C while the first one's save is under way, or one outside a training: nothing to explain.
+        return 130
     except BrokenPipeError:
         # The reader went away (`fastnn sample out | head`): nothing left to say, also not at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

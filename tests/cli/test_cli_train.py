@@ -215,6 +215,19 @@ def test_bad_options(start, tmp_path: Path, capsys: pytest.CaptureFixture[str], 
     refuse(["train", "--plot"], capsys, "matplotlib", "pip install")
 
 
+def test_a_full_disk_is_one_line(start, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch) -> None:
+    start("--type", "mlp", "--steps", "4")
+    capsys.readouterr()
+
+    def full(fd: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    resumed = ["train", "--resume", "--steps", "8", "--out", str(tmp_path / "out")]
+    refuse(resumed, capsys, "step 8", "No space left on device")
+    assert checkpoint.load(tmp_path / "out").step == 4
+
+
 def test_diverging_loss_keeps_the_last_checkpoint(start, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     start("--type", "mlp", "--steps", "1")
     with pytest.raises(UserError, match="smaller --lr"):

@@ -18,7 +18,7 @@ class TrainConfig:
     type: str = "transformer"
     input: str | None = None  # None: the bundled list
     block_size: int | None = None  # None: the longest name and its end mark
-    steps: int = 3000
+    steps: int = 4000
     seed: int = 1
     n_layer: int = 4
     n_head: int = 4

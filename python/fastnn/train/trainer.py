@@ -43,6 +43,8 @@ def main(options: dict[str, Any]) -> int:
     folder, wants_plot = Path(options.pop("out", "out")), options.pop("plot", False)
     if wants_plot:
         plot.require()
+    if "input" in options:
+        options["input"] = str(Path(options["input"]).resolve())  # a run may be resumed from another folder
     saved = checkpoint.load(folder) if resume else None
     config = _resumed_config(saved.config, options) if saved else TrainConfig(**options)
     _check(config)
@@ -52,7 +54,10 @@ def main(options: dict[str, Any]) -> int:
     if not saved and not overwrite and checkpoint.exists(folder):
         raise UserError(f"{folder} holds a run already: give --resume, --overwrite or another --out")
     _make_writable(folder)
-    trainer = Trainer(config, corpus, folder, saved)
+    try:
+        trainer = Trainer(config, corpus, folder, saved)
+    except (MemoryError, RuntimeError) as error:
+        raise UserError(f"cannot build a model of these sizes: {error}") from None
     status = trainer.run()
     if wants_plot:
         plot.draw(folder / LOG, folder / "loss.png")
@@ -205,14 +210,16 @@ class Trainer:
         return total / tokens
 
     def _save(self) -> None:
-        with open(self.folder / LOG, "a", newline="") as file:
-            csv.writer(file).writerows(self.rows)
-        self.rows.clear()
         c = self.corpus
-        checkpoint.save(
-            self.folder,
-            Checkpoint(self.config, c.chars, c.block_size, c.crc, self.step, self.losses, self._tensors()),
-        )
+        state = Checkpoint(self.config, c.chars, c.block_size, c.crc, self.step, self.losses, self._tensors())
+        try:
+            with open(self.folder / LOG, "a", newline="") as file:
+                csv.writer(file).writerows(self.rows)
+            checkpoint.save(self.folder, state)
+        except OSError as error:
+            reason = f"cannot save step {self.step} in {self.folder}: {error.strerror}"
+            raise UserError(f"{reason}; an older checkpoint there is still whole") from None
+        self.rows.clear()
 
     def _start_log(self) -> None:
         """Keeps the rows up to the step that is resumed: a killed run may have logged more than it saved."""
