@@ -2,7 +2,7 @@
 
 The file says `import torch`: measure.py decides whether that is PyTorch or fastnn, so both sides run the same lines.
 Invariant: inputs come from NumPy with a fixed seed, hence are the same on both sides and in float64 (for the error).
-What it does not do: measure. Read next: steps.py, measure.py.
+What it does not do: measure. Read next: cases_rest.py, steps.py, measure.py.
 """
 
 from __future__ import annotations

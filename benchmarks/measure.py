@@ -55,12 +55,13 @@ class Side:
         models = choose(side)
         import torch
         from cases import CASES
+        from cases_rest import CASES_REST
         from steps import step_cases
 
         self.torch = torch
         if threads:
             torch.set_num_threads(threads)
-        self.cases = {c.name: c for c in [*CASES, *step_cases(models)]}
+        self.cases = {c.name: c for c in [*CASES, *CASES_REST, *step_cases(models)]}
         self.built: dict[tuple[str, bool], tuple[Any, int]] = {}
 
     def rows(self, text: str) -> list[tuple[str, bool]]:
