@@ -66,6 +66,9 @@ typedef struct fnn_kernels {
     const char *isa; /* "scalar", "avx2", "avx512" or "neon" */
     fnn_kernels_f32 f32;
     fnn_kernels_f64 f64;
+#define FNN_INT_KERNEL(name, args) void(*name) args;
+#include "kernels/int_kernels.def"
+#undef FNN_INT_KERNEL
     /* elementwise loops by the dtype of the input (of where: of its second); NULL where there is none */
     fnn_loop unary[FNN_U_COUNT][FNN_NDTYPES];
     fnn_loop binary[FNN_B_COUNT][FNN_NDTYPES];

@@ -22,18 +22,16 @@ static inline vr K(gelu_tanh_inner)(vr x) {
     vr cube = vr_mul(vr_mul(x, x), x);
     return vr_mul(vr_set1((real)0.79788456080286535588), vr_fma(vr_set1((real)0.044715), cube, x));
 }
-/* 0.5 x (1 + tanh(inner)) */
+/* 0.5 x (1 + tanh(inner)), as x sigmoid(2 inner): the same value without the cancellation at negative x */
 static inline vr K(gelu_tanh_word)(vr x) {
-    vr t = vr_tanh(K(gelu_tanh_inner)(x));
-    return vr_mul(vr_mul(x, vr_set1((real)0.5)), vr_add(vr_set1(1), t));
+    vr u = K(gelu_tanh_inner)(x);
+    return vr_mul(x, vr_sigmoid(vr_add(u, u)));
 }
-/* d/dx: 0.5 (1 + t) + 0.5 x (1 - t^2) inner'(x) */
+/* d/dx: s + x s (1 - s) 2 inner'(x), s = sigmoid(2 inner); 1 - s as sigmoid(-2 inner), exact where s is near 1 */
 static inline vr K(gelu_tanh_slope)(vr x) {
-    vr t = vr_tanh(K(gelu_tanh_inner)(x)), half = vr_set1((real)0.5), one = vr_set1(1);
-    vr di = vr_mul(vr_set1((real)0.79788456080286535588), vr_fma(vr_mul(x, x), vr_set1((real)(3 * 0.044715)), one));
-    vr left = vr_mul(half, vr_add(one, t));
-    vr right = vr_mul(vr_mul(vr_mul(half, x), vr_sub(one, vr_mul(t, t))), di);
-    return vr_add(left, right);
+    vr u = K(gelu_tanh_inner)(x), u2 = vr_add(u, u), s = vr_sigmoid(u2), one = vr_set1(1);
+    vr di = vr_mul(vr_set1((real)(2 * 0.79788456080286535588)), vr_fma(vr_mul(x, x), vr_set1((real)(3 * 0.044715)), one));
+    return vr_fma(vr_mul(vr_mul(x, s), vr_sigmoid(vr_neg(u2))), di, s);
 }
 /* d/dx x sigmoid(x): s (1 + x (1 - s)) */
 static inline vr K(silu_slope)(vr x) {
