@@ -1,0 +1,14 @@
+"""fastnn.backends.mps: not part of fastnn.
+
+Invariant: is_available() is False. Does not: do more. Read next: __init__.py.
+"""
+
+
+def is_available() -> bool:
+    """False."""
+    return False
+
+
+def is_built() -> bool:
+    """False."""
+    return False
