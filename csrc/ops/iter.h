@@ -5,12 +5,10 @@
 #ifndef FNN_OPS_ITER_H
 #define FNN_OPS_ITER_H
 
+#include "kernels/kernels.h"
 #include "op.h"
 
 #define FNN_MAX_OPERANDS 5
-
-/* n elements of each operand, ptr[k] stepping by stride[k] bytes. */
-typedef void (*fnn_loop)(char *const *ptr, const int64_t *stride, int64_t n);
 
 /* Runs loop over out's shape; inputs are broadcast to it (their shapes align from the right). ns: time for one element. */
 void fnn_iterate(fnn_loop loop, const fnn_tensor *out, const fnn_tensor *const *in, int n_in, double ns);

@@ -76,6 +76,7 @@ struct fnn_op {
     uint8_t no_grad_out;    /* bit i: output i carries no gradient (indices of max) */
     uint8_t save_in[FNN_MAX_IN]; /* save_in[i]: bits of the inputs that the gradient of input i needs */
     uint8_t save_out;       /* bits of the outputs that backward needs */
+    int16_t loop;           /* pointwise ops: which elementwise loop (kernels/loops.def) */
     fnn_status (*plan)(fnn_call *c);
     fnn_status (*inspect)(fnn_call *c);
     fnn_status (*forward)(fnn_call *c);
