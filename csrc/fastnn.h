@@ -22,7 +22,7 @@ extern "C" {
 #endif
 
 #define FNN_MAX_DIMS 8   /* dimensions of a tensor */
-#define FNN_MAX_ATTRS 8  /* numbers among an op's attributes */
+#define FNN_MAX_ATTRS 10 /* numbers among an op's attributes */
 #define FNN_MAX_LISTS 2  /* integer lists among an op's attributes */
 #define FNN_MAX_OUT 4    /* outputs of an op with a fixed number of them */
 

@@ -2,6 +2,7 @@
  *
  * Invariant: a tensor gets a grad_fn only when grad mode is on, the op is differentiable and an input wants a gradient;
  * otherwise the call costs what fnn_run costs. In-place forms are inplace.c. */
+#include "../core/pool.h"
 #include "graph.h"
 
 /* Which inputs want a gradient; gives whether any does. */
@@ -15,7 +16,7 @@ static bool wanted(const fnn_op *op, const fnn_tensor *const *in, int n_in, bool
 }
 
 static bool any_wanted(const fnn_op *op, const fnn_tensor *const *in, int n_in) {
-    if (!fnn_mode.grad || (op->flags & FNN_OP_NO_GRAD)) return false;
+    if (!fnn_mode.grad || (op->flags & FNN_F_NO_GRAD)) return false;
     for (int i = 0; i < n_in; i++)
         if (in[i] && in[i]->meta && fnn_wants_grad(in[i]) && (i >= 8 || !(op->no_grad_in >> i & 1))) return true;
     return false;
@@ -47,7 +48,7 @@ static fnn_status fill_node(fnn_node *n, fnn_call *c, const bool *need, const fn
         n->in_geom[i] = fnn_geom_of(c->in[i]);
         if (!need[i]) continue;
         FNN_TRY(fnn_gradient_edge(c->in[i], &n->edges[i]));
-        if (!(op->flags & FNN_OP_LIST)) keep |= op->save_in[i];
+        if (!(op->flags & FNN_F_LIST)) keep |= op->save_in[i];
     }
     for (int i = 0; keep >> i; i++)
         if ((keep >> i & 1) && i < c->n_in && c->in[i]) FNN_TRY(save(&n->in[i], c->in[i]));
@@ -136,13 +137,13 @@ fnn_status fnn_apply_op(const fnn_op *op, fnn_tensor *out, int n_out, const fnn_
     for (int i = 0; i < op->n_extra; i++) c.extra[i] = (fnn_tensor){0};
     FNN_TRY(fnn_run_call(&c));
     fnn_status status = FNN_OK;
-    if (fnn_mode.inference && !(op->flags & FNN_OP_VIEW)) {
+    if (fnn_mode.inference && !(op->flags & FNN_F_VIEW)) {
         for (int i = 0; i < n_out; i++) {
             out[i].flags |= FNN_T_INFERENCE;
             out[i].version = NULL;
         }
     } else {
-        if (op->flags & FNN_OP_VIEW)
+        if (op->flags & FNN_F_VIEW)
             for (int i = 0; i < n_out && !status; i++) {
                 out[i].flags |= in[0]->flags & FNN_T_INFERENCE;
                 status = fnn_record_view(&out[i], in[0]);
@@ -197,7 +198,7 @@ static fnn_status run_and_copy(fnn_call *c, fnn_tensor *self) {
 static fnn_status run_in_place(fnn_call *c, fnn_tensor *self) {
     fnn_tensor out = {0};
     c->out = &out;
-    if (c->op->flags & FNN_OP_WRITES) {
+    if (c->op->flags & FNN_F_WRITES) {
         c->inplace = true;
         return fnn_run_call(c);
     }
@@ -205,7 +206,7 @@ static fnn_status run_in_place(fnn_call *c, fnn_tensor *self) {
     if (!fnn_same_shape(&out, self))
         return fnn_fail(FNN_ERR_RUNTIME, "%s_: output with shape %s doesn't match the broadcast shape %s", c->op->name,
                         fnn_shape_of(self), fnn_shape_of(&out));
-    if (!(c->op->flags & FNN_OP_ELEMENTWISE) || out.dtype != self->dtype) return run_and_copy(c, self);
+    if (!(c->op->flags & FNN_F_ELEMENTWISE) || out.dtype != self->dtype) return run_and_copy(c, self);
     c->inplace = true;
     c->keep = self;
     c->scratch_bytes = 0; /* planned anew */

@@ -176,6 +176,8 @@ static fnn_status renew_view(const fnn_tensor *t) {
     memcpy(attrs.list[0].v, v->geom.shape, sizeof attrs.list[0].v);
     memcpy(attrs.list[1].v, v->stride, sizeof attrs.list[1].v);
     attrs.v[0].i = v->offset;
+    attrs.v[1].i = 1; /* the gradient's memory has the base's strides */
+    for (int d = 0; d < v->base_geom.ndim; d++) attrs.v[2 + d].i = v->base_stride[d];
     fnn_node *n = fnn_node_new(&fnn_op_AS_STRIDED, 1, 1, 0, &attrs);
     if (!n) return FNN_ERR_MEMORY;
     n->in_geom[0] = v->base_geom;

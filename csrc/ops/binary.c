@@ -254,10 +254,10 @@ static fnn_status back_elu(fnn_backcall *b) {
 /* ---- descriptors ---- */
 
 #define BINARY(NAME, text, grad, the_loop, the_plan, the_forward, ...)                                                              \
-    const fnn_op fnn_op_##NAME = {.name = text, .grad_name = grad, .n_in = 2, .n_out = 1, .flags = FNN_OP_ELEMENTWISE, .loop = FNN_B_##the_loop, \
+    const fnn_op fnn_op_##NAME = {.name = text, .grad_name = grad, .n_in = 2, .n_out = 1, .flags = FNN_F_ELEMENTWISE, .loop = FNN_B_##the_loop, \
                                   .plan = the_plan, .forward = the_forward, __VA_ARGS__};
 #define FLAT(NAME, text, the_loop, the_plan, the_forward)                                                                  \
-    const fnn_op fnn_op_##NAME = {.name = text, .n_in = 2, .n_out = 1, .flags = FNN_OP_ELEMENTWISE | FNN_OP_NO_GRAD,       \
+    const fnn_op fnn_op_##NAME = {.name = text, .n_in = 2, .n_out = 1, .flags = FNN_F_ELEMENTWISE | FNN_F_NO_GRAD,       \
                                   .loop = FNN_B_##the_loop, .plan = the_plan, .forward = the_forward};
 
 BINARY(ADD, "add", "AddBackward0", add, plan_add, forward_add, .backward = back_add)
@@ -286,5 +286,5 @@ FLAT(BITWISE_OR, "bitwise_or", bitwise_or, plan_bits, forward_same)
 FLAT(BITWISE_XOR, "bitwise_xor", bitwise_xor, plan_bits, forward_same)
 FLAT(LSHIFT, "bitwise_left_shift", lshift, plan_bits, forward_same)
 FLAT(RSHIFT, "bitwise_right_shift", rshift, plan_bits, forward_same)
-const fnn_op fnn_op_FLOOR_DIVIDE = {.name = "floor_divide", .n_in = 2, .n_out = 1, .flags = FNN_OP_ELEMENTWISE | FNN_OP_NO_GRAD,
+const fnn_op fnn_op_FLOOR_DIVIDE = {.name = "floor_divide", .n_in = 2, .n_out = 1, .flags = FNN_F_ELEMENTWISE | FNN_F_NO_GRAD,
                                     .loop = FNN_B_floor_divide, .plan = plan_slow, .inspect = inspect_divisor, .forward = forward_same};

@@ -26,7 +26,7 @@ typedef struct fnn_call {
     fnn_tensor *out;             /* plan: dtype, shape, stride. Then allocated, unless the op is a view or runs in place */
     fnn_tensor extra[FNN_MAX_EXTRA]; /* plan: geometry; allocated only if `save` */
     bool save;                   /* a gradient is wanted: fill the extras */
-    bool inplace;                /* out[0] is not allocated: it is `keep`'s memory, or nothing (FNN_OP_WRITES) */
+    bool inplace;                /* out[0] is not allocated: it is `keep`'s memory, or nothing (FNN_F_WRITES) */
     const fnn_tensor *keep;      /* in place: the tensor written; its data and strides become out[0]'s after plan */
     size_t scratch_bytes;        /* plan */
     char *scratch;               /* 64-byte aligned, valid during forward */
@@ -56,19 +56,19 @@ typedef struct fnn_backcall {
 } fnn_backcall;
 
 enum {
-    FNN_OP_VIEW = 1,      /* out[0] is a view of in[0]: plan also sets out[0].data */
-    FNN_OP_LIST = 2,      /* in[] is a list of any length (cat, stack) */
-    FNN_OP_RANDOM = 4,    /* draws from a generator */
-    FNN_OP_NO_GRAD = 8,   /* outputs never want a gradient (comparisons, argmax) */
-    FNN_OP_OUT_LIST = 16, /* any number of outputs (split, unbind): the caller asks plan through count_out */
-    FNN_OP_WRITES = 32,   /* only exists in place: writes in[0] (copy_, fill_, index_put_); plan leaves out[] alone */
-    FNN_OP_ELEMENTWISE = 64, /* element i of the output depends on elements i of the inputs: safe exactly in place */
+    FNN_F_VIEW = 1,      /* out[0] is a view of in[0]: plan also sets out[0].data */
+    FNN_F_LIST = 2,      /* in[] is a list of any length (cat, stack) */
+    FNN_F_RANDOM = 4,    /* draws from a generator */
+    FNN_F_NO_GRAD = 8,   /* outputs never want a gradient (comparisons, argmax) */
+    FNN_F_OUT_LIST = 16, /* any number of outputs (split, unbind): the caller asks plan through count_out */
+    FNN_F_WRITES = 32,   /* only exists in place: writes in[0] (copy_, fill_, index_put_); plan leaves out[] alone */
+    FNN_F_ELEMENTWISE = 64, /* element i of the output depends on elements i of the inputs: safe exactly in place */
 };
 
 struct fnn_op {
     const char *name;       /* torch's name */
     const char *grad_name;  /* what grad_fn shows: "AddBackward0" */
-    int8_t n_in, n_out;     /* fixed numbers; inputs of FNN_OP_LIST: -1 */
+    int8_t n_in, n_out;     /* fixed numbers; inputs of FNN_F_LIST: -1 */
     int8_t n_extra;
     uint16_t flags;
     uint8_t optional_in;    /* bit i: input i may be absent */
@@ -144,6 +144,8 @@ extern int fnn_default_dtype; /* of floats made from nothing: set_default_dtype 
 int fnn_promote(const fnn_tensor *const *in, int n);
 /* Strides of out such that it has the layout of the first dense input of the same shape (torch's elementwise rule). */
 void fnn_keep_layout(fnn_tensor *out, const fnn_tensor *const *in, int n);
+/* Whether in can take the shape `want` without a copy; *status fails when the sizes do not fit at all. (view.c) */
+bool fnn_can_view(const fnn_tensor *in, const fnn_ints *want, fnn_status *status);
 fnn_status fnn_want_float(const char *op, const char *arg, const fnn_tensor *t);
 fnn_status fnn_want_same_dtype(const char *op, const char *arg, const fnn_tensor *t, int dtype);
 

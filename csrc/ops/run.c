@@ -19,7 +19,7 @@ const fnn_op *fnn_op_get(fnn_op_id id) { return (unsigned)id < FNN_NOPS ? table[
 const char *fnn_op_name(fnn_op_id id) { return (unsigned)id < FNN_NOPS ? table[id]->name : "unknown op"; }
 
 static fnn_status allocate(fnn_call *c) {
-    if (c->op->flags & FNN_OP_VIEW) {
+    if (c->op->flags & FNN_F_VIEW) {
         for (int i = 0; i < c->n_out; i++) {
             fnn_tensor *out = &c->out[i];
             out->storage = c->in[0]->storage;

@@ -56,10 +56,16 @@ static PyObject *wrap_outputs(const fnn_signature *s, PyTypeObject *type, fnn_te
 /* ---- one bound call ---- */
 
 static PyObject *call_bound(OpObject *op, const fnn_signature *s, fnn_frame *f, PyObject *const *args, Py_ssize_t nargs) {
+    if (s->handler) {
+        PyTypeObject *type = nargs ? fnn_result_type(args, nargs) : fnn_TensorType;
+        PyObject *result = s->handler(f, type, nargs ? args[0] : NULL);
+        fnn_frame_clear(f);
+        return result;
+    }
     const fnn_tensor *const *in = f->list ? f->list : f->in;
     const fnn_attrs *attrs = s->n_values + s->n_lists ? &f->attrs : NULL;
     fnn_status status;
-    if (op->inplace) {
+    if (op->inplace && s->op) {
         status = fnn_apply_inplace_op(s->op, TENSOR(args[0]), in, f->n_in, attrs);
         fnn_frame_clear(f);
         return status ? fnn_raise(status) : Py_NewRef(args[0]);
@@ -245,13 +251,22 @@ static PyType_Spec op_spec = {"fastnn._C.Op", sizeof(OpObject), 0,
 
 /* ---- installing signatures.def ---- */
 
-static const struct line {
-    const char *name, *where, *text;
-    fnn_op_id op;
-} lines[] = {
-#define FNN_SIG(name, op, where, text) {name, where, text, FNN_OP_##op},
+#define FNN_SIG(name, op, where, text)
+#define FNN_FUN(name, function, where, text) PyObject *function(fnn_frame *f, PyTypeObject *type, PyObject *self);
 #include "signatures.def"
 #undef FNN_SIG
+#undef FNN_FUN
+
+static const struct line {
+    const char *name, *where, *text;
+    const fnn_op *op;
+    fnn_handler handler;
+} lines[] = {
+#define FNN_SIG(name, op, where, text) {name, where, text, &fnn_op_##op, NULL},
+#define FNN_FUN(name, function, where, text) {name, where, text, NULL, function},
+#include "signatures.def"
+#undef FNN_SIG
+#undef FNN_FUN
 };
 
 static OpObject *op_object(PyObject *dict, const char *name, bool inplace) {
@@ -284,7 +299,8 @@ static int install(PyObject *functions, PyObject *methods, const struct line *l)
     fnn_signature *s = malloc(sizeof *s); /* for the life of the process */
     char inplace[64];
     snprintf(inplace, sizeof inplace, "%s_", l->name);
-    if (!s || fnn_signature_parse(s, l->name, fnn_op_get(l->op), l->text)) return -1;
+    if (!s || fnn_signature_parse(s, l->name, l->op, l->text)) return -1;
+    s->handler = l->handler;
     if (strchr(l->where, 'F') && add_overload(functions, l->name, false, s)) return -1;
     if (strchr(l->where, 'M') && add_overload(methods, l->name, false, s)) return -1;
     if (strchr(l->where, 'I') && (add_overload(methods, inplace, true, s) || add_overload(functions, inplace, true, s))) return -1;

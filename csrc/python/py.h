@@ -109,6 +109,12 @@ int fnn_init_autograd(PyObject *module);  /* autograd.c */
 extern PyGetSetDef fnn_tensor_getset[];   /* attributes.c */
 extern PyMethodDef fnn_tensor_methods[];  /* methods.c: size, dim, split, type conversions, ... */
 extern PyMethodDef fnn_convert_methods[], fnn_autograd_methods[], fnn_random_methods[], fnn_factory_methods[];
+/* Attributes of autograd (autograd.c), listed in attributes.c. */
+PyObject *fnn_get_grad(PyObject *, void *), *fnn_get_requires_grad(PyObject *, void *), *fnn_get_grad_fn(PyObject *, void *);
+PyObject *fnn_get_is_leaf(PyObject *, void *), *fnn_get_retains_grad(PyObject *, void *), *fnn_get_data(PyObject *, void *), *fnn_get_base(PyObject *, void *);
+int fnn_set_grad(PyObject *, PyObject *, void *), fnn_set_requires_grad_attr(PyObject *, PyObject *, void *), fnn_set_data(PyObject *, PyObject *, void *);
+/* split(size or sizes): a list may be longer than an op's (shape.c). */
+PyObject *fnn_split(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);
 /* Slots. */
 PyObject *fnn_getitem(PyObject *self, PyObject *key);
 int fnn_setitem(PyObject *self, PyObject *key, PyObject *value); /* index.c */

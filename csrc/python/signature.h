@@ -32,23 +32,28 @@ typedef struct fnn_param {
     char choices[48];   /* enum: "a|b" */
 } fnn_param;
 
+typedef struct fnn_frame fnn_frame;
+/* A function that is not one op call (shape.c). type: of the result, a subclass kept. */
+typedef PyObject *(*fnn_handler)(fnn_frame *f, PyTypeObject *type, PyObject *self);
+
 typedef struct fnn_signature {
     const char *text;
-    const fnn_op *op;
+    const fnn_op *op;    /* NULL where `handler` does the work */
+    fnn_handler handler;
     int n_params, n_positional, n_in, n_values, n_lists;
     fnn_param params[FNN_MAX_PARAMS];
     PyTypeObject *result; /* named tuple of several outputs, or NULL */
 } fnn_signature;
 
 /* A bound call. */
-typedef struct fnn_frame {
+struct fnn_frame {
     const fnn_tensor *in[FNN_MAX_IN];
     fnn_number_slot numbers[FNN_MAX_IN];
     fnn_attrs attrs;
     int n_in;
     const fnn_tensor **list; /* of a Tensors parameter; owned */
     PyObject *list_owner;    /* keeps those tensors alive; owned */
-} fnn_frame;
+};
 
 /* Parses text into *s; 0, or -1 with SystemError naming the line. */
 int fnn_signature_parse(fnn_signature *s, const char *name, const fnn_op *op, const char *text);

@@ -8,7 +8,7 @@
 
 #include <structmember.h>
 
-#include "py.h"
+#include "number.h"
 
 PyTypeObject *fnn_TensorType, *fnn_ParameterType;
 PyObject *fnn_device_cpu;

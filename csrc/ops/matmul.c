@@ -1,0 +1,324 @@
+/* matmul and linear: the way from tensors to products (product.h).
+ *
+ * matmul(a, b) follows torch: 1-D operands get a dimension that is dropped again; leading dimensions broadcast; where b is
+ * 2-D all leading dimensions of a fold into one product. linear(x, w, bias?) is x w^T + bias. The folding is decided by
+ * shapes alone: an operand whose strides do not allow it is copied, so results do not depend on strides.
+ *   forward:  y = a b             linear:  y = x w^T + bias
+ *   backward: da = dy b^T, db = a^T dy     dx = dy w, dw = dy^T x, dbias = column sums of dy */
+#include "core/pool.h"
+#include "expr.h"
+#include "product.h"
+
+/* One operand seen as a matrix with leading dimensions. */
+typedef struct side {
+    int ndim; /* leading dimensions */
+    int64_t shape[FNN_MAX_DIMS], stride[FNN_MAX_DIMS];
+    int64_t rows, cols, row, col;
+    bool copy; /* must be made contiguous first */
+} side;
+
+static side matrix(const fnn_tensor *t, bool left) {
+    side s = {0};
+    if (t->ndim == 1) {
+        s.rows = left ? 1 : t->shape[0];
+        s.cols = left ? t->shape[0] : 1;
+        s.row = left ? t->shape[0] * t->stride[0] : t->stride[0];
+        s.col = left ? t->stride[0] : 1;
+        return s;
+    }
+    s.ndim = t->ndim - 2;
+    for (int d = 0; d < s.ndim; d++) {
+        s.shape[d] = t->shape[d];
+        s.stride[d] = t->stride[d];
+    }
+    s.rows = t->shape[s.ndim];
+    s.cols = t->shape[s.ndim + 1];
+    s.row = t->stride[s.ndim];
+    s.col = t->stride[s.ndim + 1];
+    return s;
+}
+
+/* Leading dimensions become rows of one matrix. */
+static void fold(side *s, bool contiguous) {
+    int64_t rows = s->rows;
+    for (int d = s->ndim - 1; d >= 0; d--) {
+        if (!contiguous && s->shape[d] != 1 && rows != 1 && s->stride[d] != rows * s->row) s->copy = true;
+        if (rows == 1 && s->shape[d] != 1) s->row = s->stride[d];
+        rows *= s->shape[d];
+    }
+    if (s->copy || contiguous) {
+        s->row = s->cols;
+        s->col = 1;
+    }
+    s->rows = rows;
+    s->ndim = 0;
+}
+
+static fnn_status build(const char *op, const side *a, const side *b, fnn_product *p) {
+    *p = (fnn_product){.M = a->rows, .N = b->cols, .K = a->cols, .a_row = a->row, .a_col = a->col, .b_row = b->row, .b_col = b->col, .c_row = b->cols};
+    int n = a->ndim > b->ndim ? a->ndim : b->ndim;
+    if (n > FNN_PRODUCT_BATCH_DIMS) return fnn_fail(FNN_ERR_RUNTIME, "%s: found %d leading dimensions, wanted at most %d", op, n, FNN_PRODUCT_BATCH_DIMS);
+    p->batch_ndim = n;
+    int64_t step = p->M * p->N;
+    for (int d = n - 1; d >= 0; d--) {
+        int da = d - (n - a->ndim), db = d - (n - b->ndim);
+        int64_t sa = da < 0 ? 1 : a->shape[da], sb = db < 0 ? 1 : b->shape[db];
+        if (sa != sb && sa != 1 && sb != 1)
+            return fnn_fail(FNN_ERR_RUNTIME, "%s: The size of tensor a (%lld) must match the size of tensor b (%lld) at non-singleton dimension %d",
+                            op, (long long)sa, (long long)sb, d);
+        p->batch[d] = sa == 1 ? sb : sa;
+        p->a_batch[d] = da < 0 || sa == 1 ? 0 : a->stride[da];
+        p->b_batch[d] = db < 0 || sb == 1 ? 0 : b->stride[db];
+        p->c_batch[d] = step;
+        step *= p->batch[d];
+    }
+    return FNN_OK;
+}
+
+static fnn_status run_product(const fnn_product *p, int dtype, char *c, const fnn_tensor *a, const fnn_tensor *b, const char *bias, void *scratch) {
+    if (dtype == FNN_F32)
+        fnn_product_f32(p, (float *)c, (const float *)a->data, (const float *)b->data, (const float *)bias, scratch);
+    else
+        fnn_product_f64(p, (double *)c, (const double *)a->data, (const double *)b->data, (const double *)bias, scratch);
+    return FNN_OK;
+}
+
+static double work(const fnn_product *p) {
+    double flops = 2.0 * (double)p->M * (double)p->N * (double)p->K;
+    for (int d = 0; d < p->batch_ndim; d++) flops *= (double)p->batch[d];
+    return flops / 50; /* 50 GFLOP/s: what a small product reaches */
+}
+
+static size_t scratch_of(const fnn_product *p, int dtype) { return dtype == FNN_F32 ? fnn_product_scratch_f32(p) : fnn_product_scratch_f64(p); }
+
+/* ---- matmul ---- */
+
+static fnn_status matmul_product(const fnn_tensor *a, const fnn_tensor *b, fnn_product *p, bool *copy_a) {
+    if (!a->ndim || !b->ndim)
+        return fnn_fail(FNN_ERR_RUNTIME, "matmul: both arguments to matmul need to be at least 1D, but they are %dD and %dD", a->ndim, b->ndim);
+    if (a->dtype != b->dtype)
+        return fnn_fail(FNN_ERR_RUNTIME, "matmul: expected a and b to have the same dtype, but got: %s != %s", fnn_dtype_name(a->dtype), fnn_dtype_name(b->dtype));
+    side l = matrix(a, true), r = matrix(b, false);
+    if (l.cols != r.rows)
+        return fnn_fail(FNN_ERR_RUNTIME, "matmul: mat1 and mat2 shapes cannot be multiplied: %s and %s, expected %lld rows in the second, found %lld",
+                        fnn_shape_of(a), fnn_shape_of(b), (long long)l.cols, (long long)r.rows);
+    if (!r.ndim && l.ndim) fold(&l, a->contiguous);
+    *copy_a = l.copy;
+    return build("matmul", &l, &r, p);
+}
+
+static fnn_status plan_matmul(fnn_call *c) {
+    const fnn_tensor *a = c->in[0], *b = c->in[1];
+    fnn_product p;
+    bool copy;
+    FNN_TRY(matmul_product(a, b, &p, &copy));
+    if (a->dtype == FNN_BOOL) return fnn_fail(FNN_ERR_RUNTIME, "matmul: not implemented for bool");
+    int n = 0;
+    int64_t shape[FNN_MAX_DIMS];
+    if (p.batch_ndim)
+        for (; n < p.batch_ndim; n++) shape[n] = p.batch[n];
+    else
+        for (; n < a->ndim - 2; n++) shape[n] = a->shape[n];
+    if (a->ndim > 1) shape[n++] = a->shape[a->ndim - 2];
+    if (b->ndim > 1) shape[n++] = b->shape[b->ndim - 1];
+    fnn_tensor_set_geometry(c->out, n, shape, NULL);
+    c->out->dtype = a->dtype;
+    c->work = work(&p);
+    if (fnn_dtype_is_float(a->dtype)) c->scratch_bytes = scratch_of(&p, a->dtype);
+    return FNN_OK;
+}
+
+/* Integers have no fast kernels: one plain loop, wrapping. */
+#define INTEGER_PRODUCT(type, utype)                                                                               \
+    static void product_##type(const fnn_product *p, type *c, const type *a, const type *b) {                      \
+        for (int64_t i = 0; i < p->M; i++)                                                                         \
+            for (int64_t j = 0; j < p->N; j++) {                                                                   \
+                utype sum = 0;                                                                                     \
+                for (int64_t k = 0; k < p->K; k++)                                                                 \
+                    sum += (utype)((utype)a[i * p->a_row + k * p->a_col] * (utype)b[k * p->b_row + j * p->b_col]); \
+                c[i * p->c_row + j] = (type)sum;                                                                   \
+            }                                                                                                      \
+    }
+INTEGER_PRODUCT(int64_t, uint64_t)
+INTEGER_PRODUCT(int32_t, uint32_t)
+INTEGER_PRODUCT(uint8_t, uint8_t)
+
+static void integer_products(const fnn_product *p, int dtype, char *c, const char *a, const char *b) {
+    int64_t count = 1, size = fnn_itemsize[dtype];
+    for (int d = 0; d < p->batch_ndim; d++) count *= p->batch[d];
+    for (int64_t i = 0; i < count; i++) {
+        int64_t rest = i, at_a = 0, at_b = 0;
+        for (int d = p->batch_ndim - 1; d >= 0; d--) {
+            at_a += rest % p->batch[d] * p->a_batch[d];
+            at_b += rest % p->batch[d] * p->b_batch[d];
+            rest /= p->batch[d];
+        }
+        char *y = c + i * p->M * p->N * size;
+        const char *l = a + at_a * size, *r = b + at_b * size;
+        if (dtype == FNN_I64)
+            product_int64_t(p, (int64_t *)y, (const int64_t *)l, (const int64_t *)r);
+        else if (dtype == FNN_I32)
+            product_int32_t(p, (int32_t *)y, (const int32_t *)l, (const int32_t *)r);
+        else
+            product_uint8_t(p, (uint8_t *)y, (const uint8_t *)l, (const uint8_t *)r);
+    }
+}
+
+static fnn_status forward_matmul(fnn_call *c) {
+    fnn_product p;
+    bool copy;
+    fnn_tensor a = {0};
+    FNN_TRY(matmul_product(c->in[0], c->in[1], &p, &copy));
+    if (copy) FNN_TRY(fnn_contiguous(&a, c->in[0]));
+    const fnn_tensor *left = copy ? &a : c->in[0];
+    fnn_status status = FNN_OK;
+    if (fnn_dtype_is_float(left->dtype))
+        status = run_product(&p, left->dtype, c->out->data, left, c->in[1], NULL, c->scratch);
+    else
+        integer_products(&p, left->dtype, c->out->data, left->data, c->in[1]->data);
+    fnn_tensor_unref(&a);
+    return status;
+}
+
+/* ---- backward of both ---- */
+
+/* A view of t as a matrix of `cols` columns (all leading dimensions folded), copied where the strides demand it. */
+static const fnn_tensor *rows_of(fnn_expr *x, const fnn_tensor *t, int64_t cols) {
+    fnn_tensor *out = fnn_xslot(x);
+    if (!out) return NULL;
+    x->status = fnn_contiguous(out, t);
+    if (x->status) return NULL;
+    int64_t shape[2] = {cols ? out->numel / cols : 0, cols};
+    fnn_tensor_set_geometry(out, 2, shape, NULL);
+    return out;
+}
+
+/* The last two dimensions swapped. */
+static const fnn_tensor *swapped(fnn_expr *x, const fnn_tensor *t) {
+    fnn_tensor *out = t ? fnn_xslot(x) : NULL;
+    if (!out) return NULL;
+    fnn_tensor_ref_data(out, t);
+    int r = t->ndim - 2, c = t->ndim - 1;
+    out->shape[r] = t->shape[c];
+    out->shape[c] = t->shape[r];
+    out->stride[r] = t->stride[c];
+    out->stride[c] = t->stride[r];
+    fnn_tensor_derive(out);
+    return out;
+}
+
+/* t with a dimension of one put in at `at` (1-D operands and their gradients). */
+static const fnn_tensor *with_dim(fnn_expr *x, const fnn_tensor *t, int at) {
+    fnn_attrs attrs = {.v[0].i = at};
+    return fnn_xa(x, &fnn_op_UNSQUEEZE, t, &attrs);
+}
+
+static fnn_status back_matmul(fnn_backcall *b) {
+    const fnn_tensor *dy = b->dy[0], *left = &b->in[0], *right = &b->in[1];
+    const fnn_geom *ga = &b->in_geom[0], *gb = &b->in_geom[1];
+    for (int i = 0; i < 2; i++) {
+        if (!b->need[i]) continue;
+        fnn_expr x = {0};
+        const fnn_tensor *d = dy, *product, *l = left, *r = right;
+        if (gb->ndim == 1) d = with_dim(&x, d, -1);                         /* (.., M) -> (.., M, 1) */
+        if (ga->ndim == 1 && d) d = with_dim(&x, d, -2);                    /* (.., N) -> (.., 1, N) */
+        if (i == 0) {
+            if (gb->ndim == 1) r = with_dim(&x, right, 1);
+            product = r && d ? fnn_x2(&x, &fnn_op_MATMUL, d, swapped(&x, r)) : NULL;
+        } else if (gb->ndim <= 2) { /* folded: one long product */
+            if (ga->ndim == 1) l = with_dim(&x, left, 0);
+            int64_t k = ga->shape[ga->ndim - 1], n = gb->ndim == 1 ? 1 : gb->shape[1];
+            const fnn_tensor *l2 = l ? (l->ndim == 2 ? l : rows_of(&x, l, k)) : NULL, *d2 = d ? (d->ndim == 2 ? d : rows_of(&x, d, n)) : NULL;
+            product = l2 && d2 ? fnn_x2(&x, &fnn_op_MATMUL, swapped(&x, l2), d2) : NULL;
+        } else {
+            if (ga->ndim == 1) l = with_dim(&x, left, 0);
+            product = l && d ? fnn_x2(&x, &fnn_op_MATMUL, swapped(&x, l), d) : NULL;
+        }
+        const fnn_geom *g = i == 0 ? ga : gb;
+        fnn_geom padded = *g; /* what broadcasting sums to: the operand with its added dimension */
+        if (g->ndim == 1) {
+            padded.ndim = 2;
+            padded.shape[i] = g->shape[0];
+            padded.shape[1 - i] = 1;
+        }
+        const fnn_tensor *sum = x.status ? NULL : fnn_xsum_to(&x, product, &padded);
+        fnn_status status = x.status;
+        if (!status) {
+            status = fnn_contiguous(&b->dx[i], sum);
+            if (!status) fnn_tensor_set_geometry(&b->dx[i], g->ndim, g->shape, NULL);
+        }
+        for (int k = 0; k < x.n; k++) fnn_tensor_unref(&x.temp[k]);
+        if (status) return status;
+    }
+    return FNN_OK;
+}
+
+const fnn_op fnn_op_MATMUL = {.name = "matmul", .grad_name = "MmBackward0", .n_in = 2, .n_out = 1, .save_in = {2, 1},
+                              .plan = plan_matmul, .forward = forward_matmul, .backward = back_matmul};
+
+/* ---- linear ---- */
+
+static fnn_status linear_product(const fnn_tensor *x, const fnn_tensor *w, fnn_product *p, bool *copy_x) {
+    side l = matrix(x, true), r = {.rows = w->shape[1], .cols = w->shape[0], .row = w->stride[1], .col = w->stride[0]};
+    if (l.ndim) fold(&l, x->contiguous);
+    *copy_x = l.copy;
+    return build("linear", &l, &r, p);
+}
+
+static fnn_status plan_linear(fnn_call *c) {
+    const fnn_tensor *x = c->in[0], *w = c->in[1], *bias = c->in[2];
+    FNN_TRY(fnn_want_float("linear", "input", x));
+    FNN_TRY(fnn_want_same_dtype("linear", "weight", w, x->dtype));
+    if (bias) FNN_TRY(fnn_want_same_dtype("linear", "bias", bias, x->dtype));
+    if (w->ndim != 2 && w->ndim != 1) return fnn_fail(FNN_ERR_RUNTIME, "linear: weight has shape %s, expected (out_features, in_features)", fnn_shape_of(w));
+    if (w->ndim == 1) return fnn_fail(FNN_ERR_RUNTIME, "linear: weight has shape %s, expected 2 dimensions", fnn_shape_of(w));
+    if (!x->ndim || x->shape[x->ndim - 1] != w->shape[1])
+        return fnn_fail(FNN_ERR_RUNTIME, "linear: mat1 and mat2 shapes cannot be multiplied: input %s, weight %s; expected the last size of input to be %lld",
+                        fnn_shape_of(x), fnn_shape_of(w), (long long)w->shape[1]);
+    if (bias && (bias->ndim != 1 || (bias->shape[0] != w->shape[0])))
+        return fnn_fail(FNN_ERR_RUNTIME, "linear: bias has shape %s, expected (%lld,)", fnn_shape_of(bias), (long long)w->shape[0]);
+    fnn_product p;
+    bool copy;
+    FNN_TRY(linear_product(x, w, &p, &copy));
+    int64_t shape[FNN_MAX_DIMS];
+    for (int d = 0; d < x->ndim; d++) shape[d] = x->shape[d];
+    shape[x->ndim - 1] = w->shape[0];
+    fnn_tensor_set_geometry(c->out, x->ndim, shape, NULL);
+    c->out->dtype = x->dtype;
+    p.has_bias = bias != NULL;
+    c->scratch_bytes = scratch_of(&p, x->dtype);
+    c->work = work(&p);
+    return FNN_OK;
+}
+
+static fnn_status forward_linear(fnn_call *c) {
+    fnn_product p;
+    bool copy;
+    fnn_tensor x = {0}, bias = {0};
+    FNN_TRY(linear_product(c->in[0], c->in[1], &p, &copy));
+    p.has_bias = c->in[2] != NULL;
+    fnn_status status = copy ? fnn_contiguous(&x, c->in[0]) : FNN_OK;
+    if (!status && p.has_bias) status = fnn_contiguous(&bias, c->in[2]);
+    if (!status) status = run_product(&p, c->out->dtype, c->out->data, copy ? &x : c->in[0], c->in[1], bias.data, c->scratch);
+    fnn_tensor_unref(&x);
+    fnn_tensor_unref(&bias);
+    return status;
+}
+
+static fnn_status back_linear(fnn_backcall *b) {
+    const fnn_tensor *dy = b->dy[0];
+    int64_t in = b->in_geom[1].shape[1], out = b->in_geom[1].shape[0];
+    if (b->need[0]) {
+        fnn_expr x = {0};
+        FNN_TRY(fnn_give(&x, &b->dx[0], fnn_x2(&x, &fnn_op_MATMUL, dy, &b->in[1])));
+    }
+    if (b->need[1]) {
+        fnn_expr x = {0};
+        const fnn_tensor *d2 = dy->ndim == 2 ? dy : rows_of(&x, dy, out), *x2 = b->in[0].ndim == 2 ? &b->in[0] : rows_of(&x, &b->in[0], in);
+        FNN_TRY(fnn_give(&x, &b->dx[1], d2 && x2 ? fnn_x2(&x, &fnn_op_MATMUL, swapped(&x, d2), x2) : NULL));
+    }
+    return b->need[2] ? fnn_sum_to(&b->dx[2], dy, &b->in_geom[2]) : FNN_OK;
+}
+
+const fnn_op fnn_op_LINEAR = {.name = "linear", .grad_name = "AddmmBackward0", .n_in = 3, .n_out = 1, .optional_in = 4, .save_in = {2, 1, 0},
+                              .plan = plan_linear, .forward = forward_linear, .backward = back_linear};
