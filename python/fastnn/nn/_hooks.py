@@ -1,61 +1,16 @@
-"""Handles that take hooks away again, and the boundary nodes behind full backward hooks.
+"""The boundary nodes behind full backward hooks.
 
-Invariant: a handle holds its table weakly where it can, so a forgotten handle keeps no module alive.
-This file does not call forward hooks: that is Module's work.  Read next: modules/module.py.
+Invariant: a hook sees all gradients of one call at once.  This file does not call forward hooks: that is Module's work.  Read next: modules/module.py.
 """
 
 from __future__ import annotations
 
-import itertools
-import weakref
-from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from .modules.module import Module
-
-_next_id = itertools.count()
-
-
-class HookDict(OrderedDict):  # type: ignore[type-arg]
-    """An ordered table of hooks; a class of its own because plain dicts take no weak reference."""
-
-
-class RemovableHandle:
-    """What a `register_*hook` call returns; `remove()` takes the hook away (once or often)."""
-
-    def __init__(self, hooks_dict: Any, *, extra_dict: Any = None) -> None:
-        self.hooks_dict_ref = weakref.ref(hooks_dict)
-        self.id = next(_next_id)
-        if extra_dict is None:
-            extra_dict = ()
-        elif not isinstance(extra_dict, (list, tuple)):
-            extra_dict = (extra_dict,)
-        self.extra_dict_ref = tuple(weakref.ref(d) for d in extra_dict)
-
-    def remove(self) -> None:
-        for ref in (self.hooks_dict_ref, *self.extra_dict_ref):
-            table = ref()
-            if table is not None and self.id in table:
-                del table[self.id]
-
-    def __getstate__(self) -> Any:
-        return self.hooks_dict_ref(), self.id, tuple(ref() for ref in self.extra_dict_ref)
-
-    def __setstate__(self, state: Any) -> None:
-        table, self.id, extra = state
-        # A table that died before pickling is replaced by an empty one: remove() then finds nothing.
-        self.hooks_dict_ref = weakref.ref(HookDict() if table is None else table)
-        self.extra_dict_ref = tuple(weakref.ref(HookDict() if d is None else d) for d in extra)
-
-    def __enter__(self) -> RemovableHandle:
-        return self
-
-    def __exit__(self, *exc: Any) -> None:
-        self.remove()
-
 
 _boundary: Any = None
 

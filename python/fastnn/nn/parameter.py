@@ -46,7 +46,7 @@ class Parameter(_Tensor, metaclass=_ParameterMeta):
         return result
 
     def __repr__(self) -> str:
-        return "Parameter containing:\n" + super().__repr__()
+        return "Parameter containing:\n" + repr(self.data.requires_grad_(self.requires_grad))
 
     def __reduce_ex__(self, proto: Any) -> Any:
         state = self.__dict__ or None

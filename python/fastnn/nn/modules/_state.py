@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import fastnn
 from fastnn import _C
+from fastnn.utils.hooks import RemovableHandle
 
-from .._hooks import HookDict, RemovableHandle
 from ..parameter import Parameter
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class StateDictMixin:
     def _add_state_hook(self, table: str, hook: Any) -> RemovableHandle:
         hooks = self.__dict__.get(table)
         if hooks is None:
-            hooks = self.__dict__[table] = HookDict()
+            hooks = self.__dict__[table] = OrderedDict()
         handle = RemovableHandle(hooks)
         hooks[handle.id] = hook
         return handle

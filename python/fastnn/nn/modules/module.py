@@ -8,12 +8,13 @@ Read next: _state.py, container.py.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 import fastnn
 from fastnn import _C
+from fastnn.utils.hooks import RemovableHandle
 
-from .._hooks import HookDict, RemovableHandle
 from ..parameter import Buffer, Parameter
 from ._describe import describe
 from ._state import StateDictMixin
@@ -38,10 +39,10 @@ class _Hooks:
     __slots__ = ("forward", "forward_pre", "backward", "backward_pre", "__weakref__")
 
     def __init__(self) -> None:
-        self.forward = HookDict()  # id -> (hook, with_kwargs, always_call)
-        self.forward_pre = HookDict()  # id -> (hook, with_kwargs)
-        self.backward = HookDict()  # id -> hook
-        self.backward_pre = HookDict()  # id -> hook
+        self.forward = OrderedDict()  # id -> (hook, with_kwargs, always_call)
+        self.forward_pre = OrderedDict()  # id -> (hook, with_kwargs)
+        self.backward = OrderedDict()  # id -> hook
+        self.backward_pre = OrderedDict()  # id -> hook
 
     def __reduce__(self) -> Any:
         return _restore_hooks, (self.forward, self.forward_pre, self.backward, self.backward_pre)
@@ -144,7 +145,7 @@ class Module(StateDictMixin):
         return hooks
 
     @staticmethod
-    def _add_hook(table: HookDict, entry: Any, prepend: bool) -> RemovableHandle:
+    def _add_hook(table: OrderedDict, entry: Any, prepend: bool) -> RemovableHandle:
         handle = RemovableHandle(table)
         table[handle.id] = entry
         if prepend:

@@ -1,0 +1,27 @@
+"""Tensor functions composed in Python from the primitives of fastnn._C, or from NumPy on zero-copy views.
+
+Invariant: each is differentiable where torch's is.  `install` puts them beside the primitives, both as functions and as
+methods, and never replaces a primitive of the same name: moving one into C means deleting it here.
+Read next: pointwise.py, reduce.py, shape.py, order.py, products.py.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from . import order, pointwise, products, reduce, shape
+from ._registry import FUNCTIONS, METHODS
+
+if TYPE_CHECKING:
+    from collections.abc import MutableMapping
+
+__all__ = ["FUNCTIONS", "METHODS", "install", "order", "pointwise", "products", "reduce", "shape"]
+
+
+def install(namespace: MutableMapping[str, Any], tensor_type: type) -> None:
+    """Add what is missing to a module's namespace and to the tensor type."""
+    for name, function in FUNCTIONS.items():
+        namespace.setdefault(name, function)
+    for name, function in METHODS.items():
+        if not hasattr(tensor_type, name):
+            setattr(tensor_type, name, function)

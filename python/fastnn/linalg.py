@@ -1,0 +1,415 @@
+"""torch.linalg: norms, and decompositions by NumPy's LAPACK on zero-copy views.
+
+Invariant: inv, solve, det, slogdet, cholesky, qr, eigh and svd have gradients; matrices may stand in batches.
+Source of the gradients: Giles, "An extended collection of matrix derivative results", 2008.
+Read next: _composed/products.py.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import namedtuple
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastnn import _C
+
+from ._composed.products import cross, matrix_power
+from ._composed.reduce import norm as _vector_norm
+from .autograd import Function
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fastnn import Tensor
+
+LinAlgError = getattr(_C, "LinAlgError", RuntimeError)
+_SlogDet = namedtuple("slogdet", ["sign", "logabsdet"])
+_QR = namedtuple("qr", ["Q", "R"])
+_SVD = namedtuple("svd", ["U", "S", "Vh"])
+_Eigh = namedtuple("eigh", ["eigenvalues", "eigenvectors"])
+
+__all__ = [
+    "LinAlgError",
+    "cholesky",
+    "cond",
+    "cross",
+    "det",
+    "diagonal",
+    "eigh",
+    "eigvalsh",
+    "inv",
+    "lstsq",
+    "matmul",
+    "matrix_norm",
+    "matrix_power",
+    "matrix_rank",
+    "multi_dot",
+    "norm",
+    "pinv",
+    "qr",
+    "slogdet",
+    "solve",
+    "svd",
+    "svdvals",
+    "vecdot",
+    "vector_norm",
+]
+
+
+def _t(x: Any) -> Any:
+    return x.transpose(-2, -1)
+
+
+def _square(name: str, x: Tensor) -> None:
+    if x.dim() < 2:
+        raise RuntimeError(f"linalg.{name}: The input tensor A must have at least 2 dimensions.")
+    if x.size(-1) != x.size(-2):
+        raise RuntimeError(
+            f"linalg.{name}: A must be batches of square matrices, but they are {x.size(-2)} by {x.size(-1)} matrices"
+        )
+    _float(name, x)
+
+
+def _float(name: str, x: Tensor) -> None:
+    if not x.is_floating_point():
+        raise RuntimeError(f"linalg.{name}: Expected a floating point or complex tensor as input. Got {x.dtype}")
+
+
+def _numpy(name: str, function: Any, *tensors: Any) -> Any:
+    """Call NumPy's LAPACK; results as tensors of the input's dtype."""
+    arrays = [t.detach().numpy() for t in tensors]
+    try:
+        result = function(*arrays)
+    except np.linalg.LinAlgError as error:
+        raise LinAlgError(f"linalg.{name}: {error}") from None
+    if isinstance(result, tuple):
+        return tuple(_C.from_numpy(np.ascontiguousarray(r)) for r in result)
+    return _C.from_numpy(np.asarray(result, dtype=arrays[0].dtype, order="C"))
+
+
+class _Inverse(Function):
+    @staticmethod
+    def forward(ctx: Any, a: Tensor) -> Tensor:
+        y = _numpy("inv", np.linalg.inv, a)
+        ctx.save_for_backward(y)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        (y,) = ctx.saved_tensors
+        return -(_t(y) @ grad @ _t(y))
+
+
+def inv(A: Tensor) -> Tensor:
+    """The inverse of a square matrix."""
+    _square("inv", A)
+    return _Inverse.apply(A)
+
+
+class _Solve(Function):
+    @staticmethod
+    def forward(ctx: Any, a: Tensor, b: Tensor) -> Tensor:
+        x = _numpy("solve", np.linalg.solve, a, b)
+        ctx.save_for_backward(a, x)
+        return x
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Any:
+        a, x = ctx.saved_tensors
+        db = _numpy("solve", np.linalg.solve, _t(a), grad)
+        return -(db @ _t(x)), db
+
+
+def solve(A: Tensor, B: Tensor, *, left: bool = True) -> Tensor:
+    """X with A X = B (X A = B if left is False); B may be a vector."""
+    _square("solve", A)
+    if not left:
+        return _t(solve(_t(A), _t(B)))
+    vector = B.dim() == 1 or (B.dim() == A.dim() - 1 and B.shape == A.shape[:-1])
+    b = B.unsqueeze(-1) if vector else B
+    if b.size(-2) != A.size(-1):
+        raise RuntimeError(f"linalg.solve: B has {b.size(-2)} rows, expected {A.size(-1)}, the size of A")
+    lead = np.broadcast_shapes(tuple(A.shape[:-2]), tuple(b.shape[:-2]))
+    x = _Solve.apply(A.expand([*lead, *A.shape[-2:]]), b.expand([*lead, *b.shape[-2:]]))
+    return x.squeeze(-1) if vector else x
+
+
+class _Det(Function):
+    @staticmethod
+    def forward(ctx: Any, a: Tensor) -> Tensor:
+        d = _numpy("det", np.linalg.det, a)
+        ctx.save_for_backward(a)
+        return d
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        # The matrix of cofactors, by the singular values: it exists where the inverse does not.
+        (a,) = ctx.saved_tensors
+        u, s, vh = _numpy("det", np.linalg.svd, a)
+        n = s.size(-1)
+        others = [_C.cat([s[..., :i], s[..., i + 1 :]], -1).prod(-1) for i in range(n)]
+        sign = _numpy("det", lambda x, y: np.linalg.det(x) * np.linalg.det(y), u, vh).round()
+        cofactors = (u * _C.stack(others, -1).unsqueeze(-2)) @ vh
+        return cofactors * (sign * grad).unsqueeze(-1).unsqueeze(-1)
+
+
+def det(A: Tensor) -> Tensor:
+    """The determinant."""
+    _square("det", A)
+    return _Det.apply(A)
+
+
+class _LogDet(Function):
+    @staticmethod
+    def forward(ctx: Any, a: Tensor) -> Any:
+        sign, logabs = np.linalg.slogdet(a.detach().numpy())
+        ctx.save_for_backward(a)
+        results = [_C.from_numpy(np.asarray(v, dtype=a.detach().numpy().dtype)) for v in (sign, logabs)]
+        ctx.mark_non_differentiable(results[0])
+        return tuple(results)
+
+    @staticmethod
+    def backward(ctx: Any, _: Any, grad: Tensor) -> Tensor:
+        (a,) = ctx.saved_tensors
+        return _t(_numpy("slogdet", np.linalg.inv, a)) * grad.unsqueeze(-1).unsqueeze(-1)
+
+
+def slogdet(A: Tensor) -> Any:
+    """Sign and logarithm of the determinant."""
+    _square("slogdet", A)
+    return _SlogDet(*_LogDet.apply(A))
+
+
+class _Cholesky(Function):
+    @staticmethod
+    def forward(ctx: Any, a: Tensor) -> Tensor:
+        lower = _numpy("cholesky", np.linalg.cholesky, a)
+        ctx.save_for_backward(lower)
+        return lower
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        (lower,) = ctx.saved_tensors
+        phi = (_t(lower) @ grad).tril()
+        phi = _half_diagonal(phi)
+        back = _numpy("cholesky", np.linalg.inv, lower)
+        s = _t(back) @ phi @ back
+        return (s + _t(s)) * 0.5
+
+
+def _half_diagonal(x: Tensor) -> Tensor:
+    return x * (1.0 - 0.5 * _C.eye(x.size(-1), dtype=x.dtype))
+
+
+def cholesky(A: Tensor, *, upper: bool = False) -> Tensor:
+    """Lower L with L L^T = A (or its transpose)."""
+    _square("cholesky", A)
+    lower = _Cholesky.apply(A)
+    return _t(lower) if upper else lower
+
+
+class _ReducedQR(Function):
+    @staticmethod
+    def forward(ctx: Any, a: Tensor) -> Any:
+        q, r = _numpy("qr", np.linalg.qr, a)
+        ctx.save_for_backward(q, r)
+        return q, r
+
+    @staticmethod
+    def backward(ctx: Any, dq: Any, dr: Any) -> Tensor:
+        q, r = ctx.saved_tensors
+        if q.size(-2) < r.size(-1):
+            raise RuntimeError("linalg.qr: the gradient of a wide matrix is not offered; transpose it")
+        m = r @ _t(dr) - _t(dq) @ q
+        lower = m.tril(-1)
+        symmetric = lower + _t(lower) + m * _C.eye(m.size(-1), dtype=m.dtype)
+        return (dq + q @ symmetric) @ _t(_numpy("qr", np.linalg.inv, r))
+
+
+def qr(A: Tensor, mode: str = "reduced") -> Any:
+    """Orthogonal Q and upper triangular R with Q R = A."""
+    _float("qr", A)
+    if mode == "reduced":
+        return _QR(*_ReducedQR.apply(A))
+    if mode == "complete":
+        return _QR(*_numpy("qr", lambda a: tuple(np.linalg.qr(a, mode="complete")), A))
+    if mode == "r":
+        return _QR(_C.empty(0, dtype=A.dtype), _ReducedQR.apply(A)[1])
+    raise RuntimeError(f"qr received unrecognized mode '{mode}' but expected one of 'reduced' (default), 'r', or 'complete'")
+
+
+def _gaps(values: Tensor) -> Tensor:
+    """1 / (v_j - v_i), 0 on the diagonal."""
+    gap = values.unsqueeze(-2) - values.unsqueeze(-1)
+    same = _C.eye(values.size(-1), dtype=_C.bool)
+    return (1.0 / gap.masked_fill(same, 1.0)).masked_fill(same, 0.0)
+
+
+class _SymmetricEigen(Function):
+    @staticmethod
+    def forward(ctx: Any, a: Tensor) -> Any:
+        values, vectors = _numpy("eigh", np.linalg.eigh, a)
+        ctx.save_for_backward(values, vectors)
+        return values, vectors
+
+    @staticmethod
+    def backward(ctx: Any, dw: Any, dv: Any) -> Tensor:
+        values, v = ctx.saved_tensors
+        inside = _C.eye(values.size(-1), dtype=values.dtype) * dw.unsqueeze(-2) + (_t(v) @ dv) * _gaps(values)
+        return v @ inside @ _t(v)
+
+
+def eigh(A: Tensor, UPLO: str = "L") -> Any:
+    """Eigenvalues (rising) and eigenvectors of a symmetric matrix, read from one triangle."""
+    _square("eigh", A)
+    low = A.tril() if UPLO.upper() == "L" else _t(A.triu())
+    full = low + _t(low.tril(-1))
+    values, vectors = _SymmetricEigen.apply(full)
+    return _Eigh(values, vectors)
+
+
+def eigvalsh(A: Tensor, UPLO: str = "L") -> Tensor:
+    """The eigenvalues of a symmetric matrix."""
+    return eigh(A, UPLO).eigenvalues
+
+
+class _ReducedSVD(Function):
+    @staticmethod
+    def forward(ctx: Any, a: Tensor) -> Any:
+        u, s, vh = _numpy("svd", lambda x: tuple(np.linalg.svd(x, full_matrices=False)), a)
+        ctx.save_for_backward(u, s, vh)
+        return u, s, vh
+
+    @staticmethod
+    def backward(ctx: Any, du: Any, ds: Any, dvh: Any) -> Tensor:
+        u, s, vh = ctx.saved_tensors
+        dv, v = _t(dvh), _t(vh)
+        gaps = _gaps(s * s)
+        row = s.unsqueeze(-2)
+        column = s.unsqueeze(-1)
+        a, b = _t(u) @ du, _t(v) @ dv
+        middle = (gaps * (a - _t(a))) * row + column * (gaps * (b - _t(b)))
+        middle = middle + _C.eye(s.size(-1), dtype=s.dtype) * ds.unsqueeze(-2)
+        result = u @ middle @ vh
+        if u.size(-2) > s.size(-1):
+            result = result + ((du - u @ a) / row) @ vh
+        if v.size(-2) > s.size(-1):
+            result = result + (u / row) @ _t(dv - v @ b)
+        return result
+
+
+def svd(A: Tensor, full_matrices: bool = True, *, driver: str | None = None) -> Any:
+    """U, S, Vh with U diag(S) Vh = A; gradients follow the reduced form."""
+    _float("svd", A)
+    if full_matrices and A.size(-1) != A.size(-2):
+        return _SVD(*_numpy("svd", lambda x: tuple(np.linalg.svd(x)), A))
+    return _SVD(*_ReducedSVD.apply(A))
+
+
+def svdvals(A: Tensor, *, driver: str | None = None) -> Tensor:
+    """The singular values, largest first."""
+    return svd(A, full_matrices=False).S
+
+
+def pinv(A: Tensor, *, atol: Any = None, rtol: Any = None, hermitian: bool = False) -> Tensor:
+    """The Moore-Penrose inverse."""
+    u, s, vh = svd(A, full_matrices=False)
+    if rtol is None:
+        rtol = 0.0 if atol is not None else max(A.shape[-2:]) * np.finfo(str(A.dtype).rpartition(".")[2]).eps
+    limit = (s.amax(-1, keepdim=True) * rtol).clamp(min=0.0 if atol is None else float(atol)).detach()
+    small = s <= limit
+    inverse = (1.0 / s.masked_fill(small, 1.0)).masked_fill(small, 0.0)
+    return (_t(vh) * inverse.unsqueeze(-2)) @ _t(u)
+
+
+def matrix_rank(A: Tensor, *, atol: Any = None, rtol: Any = None, hermitian: bool = False) -> Tensor:
+    """How many singular values are above the tolerance."""
+    s = svdvals(A.detach())
+    if rtol is None:
+        rtol = 0.0 if atol is not None else max(A.shape[-2:]) * np.finfo(str(A.dtype).rpartition(".")[2]).eps
+    limit = (s.amax(-1, keepdim=True) * rtol).clamp(min=0.0 if atol is None else float(atol))
+    return (s > limit).to(_C.int64).sum(-1)
+
+
+def lstsq(A: Tensor, B: Tensor, rcond: float | None = None, *, driver: str | None = None) -> Any:
+    """X that makes |A X - B| least; fields solution, residuals, rank, singular_values."""
+    result = namedtuple("lstsq", ["solution", "residuals", "rank", "singular_values"])
+    empty = _C.empty(0, dtype=A.dtype)
+    solution = pinv(A, rtol=rcond) @ B
+    residuals = empty
+    if A.size(-2) > A.size(-1):
+        residuals = ((A @ solution - B) ** 2).sum(-2)
+    return result(solution, residuals, matrix_rank(A, rtol=rcond), empty)
+
+
+def vector_norm(x: Tensor, ord: float = 2, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+    """The p-norm of the elements over dims."""
+    return _vector_norm(x, ord, dim, keepdim, dtype=dtype)
+
+
+def matrix_norm(
+    A: Tensor, ord: Any = "fro", dim: Any = (-2, -1), keepdim: bool = False, *, dtype: Any = None
+) -> Tensor:
+    """Norms of matrices: "fro", "nuc", inf, -inf, 1, -1, 2, -2."""
+    _float("matrix_norm", A)
+    x = A if dtype is None else A.to(dtype)
+    if ord == "fro":
+        return _vector_norm(x, 2, list(dim), keepdim)
+    d0, d1 = (d % x.dim() for d in dim)
+    if ord in ("nuc", 2, -2):
+        rest = [d for d in range(x.dim()) if d not in (d0, d1)]
+        s = svdvals(x.permute([*rest, d0, d1]))
+        result = s.sum(-1) if ord == "nuc" else (s.amax(-1) if ord == 2 else s.amin(-1))
+    elif ord in (math.inf, -math.inf, 1, -1):
+        inside, outside = (d1, d0) if abs(ord) == math.inf else (d0, d1)
+        sums = x.abs().sum(inside, keepdim=True)
+        result = sums.amax(outside, keepdim=True) if ord > 0 else sums.amin(outside, keepdim=True)
+        result = result.squeeze(max(d0, d1)).squeeze(min(d0, d1))
+    else:
+        raise RuntimeError(f"linalg.matrix_norm: Order {ord} not supported.")
+    if keepdim:
+        for d in sorted((d0, d1)):
+            result = result.unsqueeze(d)
+    return result
+
+
+def norm(A: Tensor, ord: Any = None, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+    """vector_norm, or matrix_norm where ord or dim speak of matrices."""
+    pair = isinstance(dim, (tuple, list)) and len(dim) == 2
+    if ord is not None and (pair or (dim is None and A.dim() == 2) or isinstance(ord, str)):
+        return matrix_norm(A, ord, dim if pair else (-2, -1), keepdim, dtype=dtype)
+    return _vector_norm(A, 2 if ord is None else ord, dim, keepdim, dtype=dtype)
+
+
+def cond(A: Tensor, p: Any = None) -> Tensor:
+    """The condition number."""
+    if p is None or p in (2, -2):
+        s = svdvals(A)
+        big, small = s.amax(-1), s.amin(-1)
+        return small / big if p == -2 else big / small
+    return matrix_norm(A, p) * matrix_norm(inv(A), p)
+
+
+def matmul(input: Tensor, other: Tensor) -> Tensor:
+    """input @ other."""
+    return input @ other
+
+
+def multi_dot(tensors: Sequence[Tensor]) -> Tensor:
+    """The product of several matrices."""
+    result = tensors[0]
+    for t in tensors[1:]:
+        result = result @ t
+    return result
+
+
+def vecdot(x: Tensor, y: Tensor, *, dim: int = -1) -> Tensor:
+    """The inner products along dim."""
+    return (x * y).sum(dim)
+
+
+def diagonal(A: Tensor, *, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
+    """The diagonals of matrices."""
+    return A.diagonal(offset, dim1, dim2)
