@@ -2,7 +2,7 @@
  *
  * Invariants: the GIL is held everywhere here except inside fnn_run's long work (fnn_host hooks). A function that gives a
  * PyObject * gives a new reference or NULL with an exception set. Status codes become exceptions in one place
- * (fnn_raise). This is the only folder that includes Python.h or NumPy headers, and only convert.c includes NumPy's.
+ * (fnn_raise). This is the only folder that includes Python.h or NumPy headers, and only numpy.c includes NumPy's.
  *
  * Read next: signature.h and call.c (how a Python call becomes an op call), tensor_type.c, index.c, autograd.c. */
 #ifndef FNN_PY_H

@@ -1,0 +1,256 @@
+/* NumPy arrays in and out: the one file that knows NumPy's C API.
+ *
+ * Invariants: the API is fetched on first need, so a program without arrays does not import NumPy; an object can only be an
+ * array when somebody has imported NumPy before, so asking "is this an array?" never imports it. Memory is shared in both
+ * directions: an array made here holds the storage through a capsule, a storage made here holds the array.
+ * It does not: take arrays of other dtypes apart (float16, strings): those are named and refused. */
+#define NPY_NO_DEPRECATED_API NPY_2_0_API_VERSION
+#define NPY_TARGET_VERSION NPY_2_0_API_VERSION
+#include "args.h"
+
+#include <numpy/arrayobject.h>
+
+static bool ready;
+
+/* The API is at hand; imports NumPy. */
+static bool load(void) {
+    if (!ready) ready = PyArray_ImportNumPyAPI() == 0;
+    return ready;
+}
+
+/* NumPy is in the process (loaded by anyone) and its API is at hand. */
+static bool present(void) {
+    if (ready) return true;
+    PyObject *modules = PyImport_GetModuleDict();
+    if (!modules || !PyDict_GetItemString(modules, "numpy._core._multiarray_umath")) return false;
+    if (load()) return true;
+    PyErr_Clear(); /* in the middle of its own import */
+    return false;
+}
+
+static const int type_nums[FNN_NDTYPES] = {NPY_FLOAT32, NPY_FLOAT64, NPY_INT64, NPY_INT32, NPY_UINT8, NPY_BOOL};
+
+/* The dtype of a NumPy type number, or -1. Two numbers may mean the same type: long and long long. */
+static int dtype_of(int type_num) {
+    for (int d = 0; d < FNN_NDTYPES; d++)
+        if (type_nums[d] == type_num) return d;
+    if (type_num == NPY_LONGLONG && sizeof(long long) == 8) return FNN_I64;
+    if (type_num == NPY_LONG) return sizeof(long) == 8 ? FNN_I64 : FNN_I32;
+    return -1;
+}
+
+bool fnn_is_ndarray(PyObject *o) { return present() && PyArray_Check(o); }
+
+bool fnn_is_numpy_scalar(PyObject *o, int *dtype) {
+    if (!present() || !PyArray_IsScalar(o, Generic)) return false;
+    PyArray_Descr *descr = PyArray_DescrFromScalar(o);
+    *dtype = descr ? dtype_of(descr->type_num) : -1;
+    Py_XDECREF(descr);
+    return true;
+}
+
+int fnn_ndarray_dtype(PyObject *array) { return dtype_of(PyArray_TYPE((PyArrayObject *)array)); }
+
+int fnn_ndarray_shape(PyObject *array, int64_t *shape) {
+    PyArrayObject *a = (PyArrayObject *)array;
+    if (PyArray_NDIM(a) > FNN_MAX_DIMS) {
+        PyErr_Format(PyExc_ValueError, "found an np.ndarray of %d dimensions, wanted at most %d", PyArray_NDIM(a), FNN_MAX_DIMS);
+        return -1;
+    }
+    for (int d = 0; d < PyArray_NDIM(a); d++) shape[d] = PyArray_DIM(a, d);
+    return PyArray_NDIM(a);
+}
+
+int fnn_numpy_number(PyObject *o, fnn_number_slot *slot) {
+    if (!present() || !PyArray_IsScalar(o, Generic)) return 0;
+    if (PyArray_IsScalar(o, Bool)) {
+        slot->t.dtype = FNN_BOOL;
+        slot->value.i = 0;
+        slot->value.b = PyObject_IsTrue(o) == 1;
+    } else if (PyArray_IsScalar(o, Integer)) {
+        PyObject *number = PyNumber_Index(o);
+        slot->t.dtype = FNN_I64;
+        slot->value.i = number ? PyLong_AsLongLong(number) : -1;
+        Py_XDECREF(number);
+    } else if (PyArray_IsScalar(o, Floating)) {
+        slot->t.dtype = FNN_F64;
+        slot->value.f = PyFloat_AsDouble(o);
+    } else {
+        return 0;
+    }
+    if (!PyErr_Occurred()) return 1;
+    PyErr_Clear();
+    return 0;
+}
+
+/* ---- array -> tensor ---- */
+
+static int refuse_dtype(PyArrayObject *a) {
+    PyObject *type = (PyObject *)PyArray_DESCR(a)->typeobj;
+    PyErr_Format(PyExc_TypeError, "can't convert np.ndarray of type numpy.%s. The only supported types are: float64, float32, int64, int32, uint8, and bool.",
+                 strncmp(((PyTypeObject *)type)->tp_name, "numpy.", 6) ? ((PyTypeObject *)type)->tp_name : ((PyTypeObject *)type)->tp_name + 6);
+    return -1;
+}
+
+static int refuse(const char *message) {
+    PyErr_SetString(PyExc_ValueError, message);
+    return -1;
+}
+
+/* Geometry of an array in elements; refuses what a tensor cannot express. */
+static int read_geometry(PyArrayObject *a, fnn_tensor *t) {
+    int64_t shape[FNN_MAX_DIMS], stride[FNN_MAX_DIMS], size = PyArray_ITEMSIZE(a);
+    if (fnn_ndarray_shape((PyObject *)a, shape) < 0) return -1;
+    for (int d = 0; d < PyArray_NDIM(a); d++) {
+        stride[d] = PyArray_STRIDE(a, d);
+        if (shape[d] <= 1 || PyArray_SIZE(a) == 0) { /* any stride is right where nothing is stepped over */
+            if (stride[d] < 0 || stride[d] % size) stride[d] = size;
+        }
+        if (stride[d] % size)
+            return refuse("given numpy array strides not a multiple of the element byte size. Copy the numpy array to reallocate the memory.");
+        if (stride[d] < 0)
+            return refuse("At least one stride in the given numpy array is negative, and tensors with negative strides are not currently "
+                          "supported. (You can probably work around this by making a copy of your array  with array.copy().) ");
+        stride[d] /= size;
+    }
+    if (PyArray_ISBYTESWAPPED(a))
+        return refuse("given numpy array has byte order different from the native byte order. Conversion between byte orders is currently "
+                      "not supported.");
+    if ((uintptr_t)PyArray_DATA(a) % (uintptr_t)size)
+        return refuse("given numpy array is not aligned to its element size. Copy the numpy array to reallocate the memory.");
+    fnn_tensor_set_geometry(t, PyArray_NDIM(a), shape, stride);
+    return 0;
+}
+
+int fnn_tensor_from_numpy(PyObject *array, fnn_tensor *out) {
+    if (!fnn_is_ndarray(array)) {
+        PyErr_Format(PyExc_TypeError, "expected np.ndarray (got %.100s)", Py_TYPE(array)->tp_name);
+        return -1;
+    }
+    PyArrayObject *a = (PyArrayObject *)array;
+    int dtype = dtype_of(PyArray_TYPE(a));
+    if (dtype < 0) return refuse_dtype(a);
+    fnn_tensor t = {.dtype = (uint8_t)dtype, .data = PyArray_DATA(a)};
+    if (read_geometry(a, &t)) return -1;
+    const char *lo, *hi;
+    fnn_tensor_extent(&t, &lo, &hi);
+    t.storage = fnn_storage_wrap(t.data, (size_t)(hi - lo), !PyArray_ISWRITEABLE(a), fnn_release_object, array);
+    if (!t.storage) return fnn_raise(FNN_ERR_MEMORY), -1;
+    Py_INCREF(array);
+    t.version = &t.storage->version;
+    *out = t;
+    return 0;
+}
+
+int fnn_copy_ndarray(PyObject *array, int dtype, fnn_tensor *out) {
+    PyArrayObject *a = (PyArrayObject *)array;
+    if (dtype < 0) dtype = dtype_of(PyArray_TYPE(a));
+    if (dtype < 0 || !(PyArray_ISNUMBER(a) || PyArray_ISBOOL(a))) return refuse_dtype(a);
+    int64_t shape[FNN_MAX_DIMS];
+    int ndim = fnn_ndarray_shape(array, shape);
+    if (ndim < 0) return -1;
+    PyObject *plain = PyArray_FromAny(array, PyArray_DescrFromType(type_nums[dtype]), 0, 0, NPY_ARRAY_CARRAY_RO | NPY_ARRAY_FORCECAST, NULL);
+    if (!plain) return -1;
+    fnn_status status = fnn_from_data(out, (fnn_dtype)dtype, ndim, shape, PyArray_DATA((PyArrayObject *)plain));
+    Py_DECREF(plain);
+    return status ? fnn_raise(status), -1 : 0;
+}
+
+static PyObject *from_numpy(PyObject *module, PyObject *array) {
+    (void)module;
+    fnn_tensor t;
+    return fnn_tensor_from_numpy(array, &t) ? NULL : fnn_wrap(&t);
+}
+
+/* ---- tensor -> array ---- */
+
+static void release_storage(PyObject *capsule) { fnn_storage_unref(PyCapsule_GetPointer(capsule, "fastnn.storage")); }
+
+/* The array that shares t's memory; it holds the storage, not the Tensor, whose data may be exchanged. */
+static PyObject *share(const fnn_tensor *t) {
+    if (!load()) return NULL;
+    npy_intp shape[FNN_MAX_DIMS], stride[FNN_MAX_DIMS];
+    for (int d = 0; d < t->ndim; d++) {
+        shape[d] = (npy_intp)t->shape[d];
+        stride[d] = (npy_intp)(t->stride[d] * fnn_itemsize[t->dtype]);
+    }
+    PyObject *capsule = PyCapsule_New(t->storage, "fastnn.storage", release_storage);
+    if (!capsule) return NULL;
+    fnn_storage_ref(t->storage);
+    int flags = NPY_ARRAY_ALIGNED | (t->storage->readonly ? 0 : NPY_ARRAY_WRITEABLE);
+    PyObject *array = PyArray_New(&PyArray_Type, t->ndim, shape, type_nums[t->dtype], stride, t->data, 0, flags, NULL);
+    if (!array) {
+        Py_DECREF(capsule);
+    } else if (PyArray_SetBaseObject((PyArrayObject *)array, capsule)) {
+        Py_CLEAR(array);
+    }
+    return array;
+}
+
+PyObject *fnn_to_numpy(PyObject *tensor) {
+    if (fnn_wants_grad(TENSOR(tensor))) {
+        PyErr_SetString(PyExc_RuntimeError, "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.");
+        return NULL;
+    }
+    return share(TENSOR(tensor));
+}
+
+PyObject *fnn_numpy_method(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *kwnames) {
+    static const char *const names[] = {"*", "force", NULL};
+    PyObject *given[1];
+    bool force = false;
+    if (fnn_sort_args("numpy", names, args, n, kwnames, given) || fnn_opt_bool("numpy", "force", given[0], &force)) return NULL;
+    return force ? share(TENSOR(self)) : fnn_to_numpy(self);
+}
+
+/* copy: None as needed, True always, False never. */
+PyObject *fnn_array_method(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *kwnames) {
+    static const char *const names[] = {"dtype", "*", "copy", NULL};
+    PyObject *given[2];
+    if (fnn_sort_args("__array__", names, args, n, kwnames, given)) return NULL;
+    PyObject *array = fnn_to_numpy(self);
+    if (!array) return NULL;
+    bool must = given[1] == Py_True, never = given[1] == Py_False;
+    PyArray_Descr *descr = NULL;
+    if (given[0] && given[0] != Py_None && !PyArray_DescrConverter(given[0], &descr)) {
+        Py_DECREF(array);
+        return NULL;
+    }
+    bool same = !descr || PyArray_EquivTypes(descr, PyArray_DESCR((PyArrayObject *)array));
+    if (same && !must) {
+        Py_XDECREF(descr);
+        return array;
+    }
+    PyObject *copy = NULL;
+    if (never && !same) {
+        Py_XDECREF(descr);
+        PyErr_SetString(PyExc_ValueError, "__array__: the asked dtype differs from the tensor's, so a copy cannot be avoided");
+    } else {
+        if (!descr) Py_INCREF(descr = PyArray_DESCR((PyArrayObject *)array));
+        copy = PyArray_FromAny(array, descr, 0, 0, NPY_ARRAY_ENSURECOPY | NPY_ARRAY_FORCECAST, NULL); /* takes descr */
+    }
+    Py_DECREF(array);
+    return copy;
+}
+
+/* The result of a NumPy function on a Tensor becomes a Tensor; truth values become uint8, as in PyTorch. */
+PyObject *fnn_array_wrap(PyObject *self, PyObject *args) {
+    (void)self;
+    PyObject *array, *context = NULL, *scalar = NULL;
+    if (!PyArg_ParseTuple(args, "O|OO:__array_wrap__", &array, &context, &scalar)) return NULL;
+    if (!fnn_is_ndarray(array)) return Py_NewRef(array);
+    if (PyArray_ISBOOL((PyArrayObject *)array))
+        array = PyArray_Cast((PyArrayObject *)array, NPY_UINT8);
+    else
+        Py_INCREF(array);
+    PyObject *result = array ? from_numpy(NULL, array) : NULL;
+    Py_XDECREF(array);
+    return result;
+}
+
+static PyMethodDef functions[] = {
+    {"from_numpy", from_numpy, METH_O, "from_numpy($module, ndarray, /)\n--\n\nA tensor over the array's memory, which the two share."},
+    {NULL, NULL, 0, NULL},
+};
+
+int fnn_init_numpy(PyObject *module) { return PyModule_AddFunctions(module, functions); }
