@@ -20,6 +20,7 @@ from pathlib import Path
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
+from setuptools.errors import CompileError
 
 ROOT = Path(__file__).resolve().parent
 SANITIZE = os.environ.get("FASTNN_SANITIZE", "0") not in ("", "0")
@@ -80,7 +81,8 @@ class BuildC(build_ext):
             source, obj = pair
             part = obj.with_suffix(f".{os.getpid()}.part.o")
             deps = ["-MMD", "-MF", str(obj.with_suffix(".d"))]
-            subprocess.run([*compiler, *paths, *deps, "-c", str(source), "-o", str(part)], check=True)
+            if subprocess.run([*compiler, *paths, *deps, "-c", str(source), "-o", str(part)]).returncode:
+                raise CompileError(f"{source.relative_to(ROOT)} does not compile (see above)")
             os.replace(part, obj)
 
         with ThreadPoolExecutor(os.cpu_count() or 1) as pool:

@@ -11,10 +11,14 @@ static void K(layer_norm_forward)(real *y, real *mean, real *rstd, const real *x
         K(moments) m = K(moments_row)(x, n);
         real s = 1 / FNN_LIBM(sqrt)(m.m2 / (real)n + eps);
         vr vm = vr_set1(m.mean), vs = vr_set1(s);
-        for (int64_t i = 0; i < n; i += VR) {
+        int64_t i = 0;
+        if (w && b) {
+            for (; i + VR <= n; i += VR)
+                vr_store(y + i, vr_fma(vr_mul(vr_sub(vr_load(x + i), vm), vs), vr_load(w + i), vr_load(b + i)));
+        }
+        for (; i < n; i += VR) {
             vr v = vr_mul(vr_sub(K(get)(x + i, n - i), vm), vs);
-            if (w && b) v = vr_fma(v, K(get)(w + i, n - i), K(get)(b + i, n - i));
-            else if (w) v = vr_mul(v, K(get)(w + i, n - i));
+            if (w) v = b ? vr_fma(v, K(get)(w + i, n - i), K(get)(b + i, n - i)) : vr_mul(v, K(get)(w + i, n - i));
             K(put)(y + i, n - i, v);
         }
         if (mean) mean[r] = m.mean;

@@ -24,7 +24,8 @@ static void K(sum_cols)(real *y, const real *x, int64_t n, int64_t cols, int64_t
     for (int64_t j = 0; j < cols; j += VR) K(put)(y + j, cols - j, K(sum_column_word)(x + j, n, x_stride, cols - j));
 }
 
-/* Lane sums of squares over 4 accumulators (word w into accumulator w mod 4), then the lane tree; blocks of 64 words added
+/* Lane sums of squares over 4 accumulators (word w into accumulator w mod 4, the last
+ * words short of four into the first), then the lane tree; blocks of 64 words added
  * up in order, so that the error stays that of a short sum. */
 static void K(sumsq_rows)(real *y, const real *x, int64_t rows, int64_t n, int64_t x_stride) {
     for (int64_t r = 0; r < rows; r++) {
@@ -39,9 +40,9 @@ static void K(sumsq_rows)(real *y, const real *x, int64_t rows, int64_t n, int64
                     vr v = vr_load(p + i + k * VR);
                     s[k] = vr_fma(v, v, s[k]);
                 }
-            for (int k = 0; i < end; i += VR, k++) {
+            for (; i < end; i += VR) { /* the rest into the first, in order */
                 vr v = K(get)(p + i, end - i);
-                s[k] = vr_fma(v, v, s[k]);
+                s[0] = vr_fma(v, v, s[0]);
             }
             total += vr_reduce_add(vr_add(vr_add(s[0], s[1]), vr_add(s[2], s[3])));
         }
@@ -91,12 +92,14 @@ static inline real K(row_peak)(const real *x, int64_t n, real sign, int *nan) {
 static inline int64_t K(row_peak_index)(const real *x, int64_t n, real sign) {
     int nan;
     real peak = K(row_peak)(x, n, sign, &nan) * sign;
+    /* skip whole words without it, then look closely */
+    vr p = vr_set1(peak);
     int64_t i = 0;
-    if (nan) {
-        while (x[i] == x[i]) i++;
-    } else {
-        while (x[i] != peak) i++;
+    for (; i + VR <= n; i += VR) {
+        vr v = vr_load(x + i);
+        if (vr_mask_any(nan ? vr_isnan(v) : vr_eq(v, p))) break;
     }
+    while (nan ? x[i] == x[i] : x[i] != peak) i++;
     return i;
 }
 static void K(extreme_rows)(real *y, int64_t *index, const real *x, int64_t rows, int64_t n, int64_t x_stride, real sign) {
@@ -139,9 +142,13 @@ static inline K(moments) K(moments_twice)(const real *x, int64_t n) {
             vr d = vr_sub(vr_load(x + i + k * VR), m);
             s[k] = vr_fma(d, d, s[k]);
         }
-    for (int k = 0; i < n; i += VR, k++) {
+    if (i < n) {
         vr d = K(only)(vr_sub(K(get)(x + i, n - i), m), n - i);
-        s[k] = vr_fma(d, d, s[k]);
+        s[0] = vr_fma(d, d, s[0]);
+    }
+    if ((i += VR) < n) {
+        vr d = K(only)(vr_sub(vr_load_n(x + i, n - i), m), n - i);
+        s[1] = vr_fma(d, d, s[1]);
     }
     K(moments) r = {mean, vr_reduce_add(vr_add(s[0], s[1])), n};
     return r;

@@ -8,13 +8,13 @@
 static inline vr K(sum_block)(const real *x, int64_t n) {
     vr s[4] = {vr_set1(0), vr_set1(0), vr_set1(0), vr_set1(0)};
     int64_t i = 0;
-    int k = 0;
-    if (n == 8 * VR) {
-        for (k = 0; k < 4; k++) s[k] = vr_add(vr_load(x + k * VR), vr_load(x + (k + 4) * VR));
-        return vr_add(vr_add(s[0], s[1]), vr_add(s[2], s[3]));
-    }
-    for (; i + VR <= n; i += VR, k = (k + 1) & 3) s[k] = vr_add(s[k], vr_load(x + i));
-    if (i < n) s[k] = vr_add(s[k], vr_load_n(x + i, n - i));
+    for (; i + 4 * VR <= n; i += 4 * VR)
+        for (int k = 0; k < 4; k++) s[k] = vr_add(s[k], vr_load(x + i + k * VR));
+    /* the indices of s stay constants, or it would live in memory */
+    if (i < n) s[0] = vr_add(s[0], K(get)(x + i, n - i));
+    if (i + VR < n) s[1] = vr_add(s[1], K(get)(x + i + VR, n - i - VR));
+    if (i + 2 * VR < n) s[2] = vr_add(s[2], K(get)(x + i + 2 * VR, n - i - 2 * VR));
+    if (i + 3 * VR < n) s[3] = vr_add(s[3], K(get)(x + i + 3 * VR, n - i - 3 * VR));
     return vr_add(vr_add(s[0], s[1]), vr_add(s[2], s[3]));
 }
 
