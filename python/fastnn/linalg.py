@@ -237,7 +237,9 @@ def qr(A: Tensor, mode: str = "reduced") -> Any:
         return _QR(*_numpy("qr", lambda a: tuple(np.linalg.qr(a, mode="complete")), A))
     if mode == "r":
         return _QR(_C.empty(0, dtype=A.dtype), _ReducedQR.apply(A)[1])
-    raise RuntimeError(f"qr received unrecognized mode '{mode}' but expected one of 'reduced' (default), 'r', or 'complete'")
+    raise RuntimeError(
+        f"qr received unrecognized mode '{mode}' but expected one of 'reduced' (default), 'r', or 'complete'"
+    )
 
 
 def _gaps(values: Tensor) -> Tensor:
@@ -249,25 +251,24 @@ def _gaps(values: Tensor) -> Tensor:
 
 class _SymmetricEigen(Function):
     @staticmethod
-    def forward(ctx: Any, a: Tensor) -> Any:
-        values, vectors = _numpy("eigh", np.linalg.eigh, a)
+    def forward(ctx: Any, a: Tensor, uplo: str) -> Any:
+        values, vectors = _numpy("eigh", lambda x: tuple(np.linalg.eigh(x, uplo)), a)
         ctx.save_for_backward(values, vectors)
         return values, vectors
 
     @staticmethod
-    def backward(ctx: Any, dw: Any, dv: Any) -> Tensor:
+    def backward(ctx: Any, dw: Any, dv: Any) -> Any:
         values, v = ctx.saved_tensors
         inside = _C.eye(values.size(-1), dtype=values.dtype) * dw.unsqueeze(-2) + (_t(v) @ dv) * _gaps(values)
-        return v @ inside @ _t(v)
+        return v @ inside @ _t(v), None
 
 
 def eigh(A: Tensor, UPLO: str = "L") -> Any:
     """Eigenvalues (rising) and eigenvectors of a symmetric matrix, read from one triangle."""
     _square("eigh", A)
-    low = A.tril() if UPLO.upper() == "L" else _t(A.triu())
-    full = low + _t(low.tril(-1))
-    values, vectors = _SymmetricEigen.apply(full)
-    return _Eigh(values, vectors)
+    if UPLO.upper() not in ("L", "U"):
+        raise RuntimeError(f"linalg.eigh: UPLO is {UPLO!r}, expected 'L' or 'U'")
+    return _Eigh(*_SymmetricEigen.apply(A, UPLO.upper()))
 
 
 def eigvalsh(A: Tensor, UPLO: str = "L") -> Tensor:

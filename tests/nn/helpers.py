@@ -7,20 +7,24 @@ from __future__ import annotations
 
 from typing import Any
 
-import fastnn
 import numpy as np
 import torch
 
+import fastnn
 
-def to_fastnn(value: Any) -> Any:
-    """A torch value (tensors in tuples, lists, dicts) as fastnn's, leaves requiring gradients alike."""
+
+def to_fastnn(value: Any, memo: dict[int, Any] | None = None) -> Any:
+    """A torch value (tensors in tuples, lists, dicts) as fastnn's; one tensor that occurs twice stays one."""
+    memo = {} if memo is None else memo
     if isinstance(value, torch.Tensor):
-        out = fastnn.from_numpy(value.detach().numpy().copy())
-        return out.requires_grad_() if value.requires_grad else out
+        if id(value) not in memo:
+            out = fastnn.from_numpy(value.detach().numpy().copy())
+            memo[id(value)] = out.requires_grad_() if value.requires_grad else out
+        return memo[id(value)]
     if isinstance(value, (tuple, list)):
-        return type(value)(to_fastnn(v) for v in value)
+        return type(value)(to_fastnn(v, memo) for v in value)
     if isinstance(value, dict):
-        return {k: to_fastnn(v) for k, v in value.items()}
+        return {k: to_fastnn(v, memo) for k, v in value.items()}
     if isinstance(value, torch.dtype):
         return getattr(fastnn, str(value).rpartition(".")[2])
     return value
@@ -42,12 +46,10 @@ def assert_close(mine: Any, theirs: Any, tol: float = 2e-5) -> None:
     if isinstance(theirs, (torch.Tensor, fastnn.Tensor)):
         assert tuple(mine.shape) == tuple(theirs.shape), (mine.shape, theirs.shape)
         assert str(mine.dtype).rpartition(".")[2] == str(theirs.dtype).rpartition(".")[2], (mine.dtype, theirs.dtype)
-        np.testing.assert_allclose(
-            mine.detach().numpy(), theirs.detach().numpy(), rtol=tol, atol=tol, equal_nan=True
-        )
+        np.testing.assert_allclose(mine.detach().numpy(), theirs.detach().numpy(), rtol=tol, atol=tol, equal_nan=True)
     elif isinstance(theirs, (tuple, list)):
         assert len(mine) == len(theirs)
-        for a, b in zip(mine, theirs):
+        for a, b in zip(mine, theirs, strict=False):
             assert_close(a, b, tol)
     elif isinstance(theirs, float):
         np.testing.assert_allclose(mine, theirs, rtol=tol, atol=tol)
@@ -55,27 +57,30 @@ def assert_close(mine: Any, theirs: Any, tol: float = 2e-5) -> None:
         assert mine == theirs
 
 
-def compare(mine: Any, theirs: Any, args: tuple[Any, ...], kwargs: dict[str, Any] | None = None, tol: float = 2e-5) -> None:
+def compare(
+    mine: Any, theirs: Any, args: tuple[Any, ...], kwargs: dict[str, Any] | None = None, tol: float = 2e-5
+) -> None:
     """Call both on equal inputs; compare results and the gradients of all inputs that want one."""
     kwargs = kwargs or {}
-    my_args, my_kwargs = to_fastnn(args), to_fastnn(kwargs)
+    my_args, my_kwargs = to_fastnn((args, kwargs))
+    for leaf in leaves([args, kwargs]):
+        leaf.grad = None
     torch.manual_seed(7)
     expected = theirs(*args, **kwargs)
     fastnn.manual_seed(7)
     found = mine(*my_args, **my_kwargs)
     assert_close(found, expected, tol)
-    outs = [(a, b) for a, b in zip(leaves(found), leaves(expected)) if b.requires_grad]
+    outs = [(a, b) for a, b in zip(leaves(found), leaves(expected), strict=False) if b.requires_grad]
     if not outs:
         return
     generator = torch.Generator().manual_seed(11)
     weights = [torch.randn(b.shape, generator=generator, dtype=b.dtype) for _, b in outs]
-    sum((b * w).sum() for (_, b), w in zip(outs, weights)).backward()
-    sum((a * to_fastnn(w)).sum() for (a, _), w in zip(outs, weights)).backward()
-    for mine_in, their_in in zip(leaves([my_args, my_kwargs]), leaves([args, kwargs])):
+    sum((b * w).sum() for (_, b), w in zip(outs, weights, strict=False)).backward()
+    sum((a * to_fastnn(w)).sum() for (a, _), w in zip(outs, weights, strict=False)).backward()
+    for mine_in, their_in in zip(leaves([my_args, my_kwargs]), leaves([args, kwargs]), strict=False):
         if their_in.grad is not None:
             assert mine_in.grad is not None
             assert_close(mine_in.grad, their_in.grad, tol)
-            their_in.grad = None
 
 
 def randn(*shape: int, grad: bool = True, seed: int = 0, dtype: Any = torch.float32) -> torch.Tensor:

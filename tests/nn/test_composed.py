@@ -8,13 +8,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import fastnn
-import fastnn.linalg
 import pytest
 import torch
-from fastnn import _composed
-
 from helpers import compare, ids, randn, to_fastnn
+
+import fastnn
+import fastnn.linalg
+from fastnn import _composed
 
 A, B, V = randn(3, 4), randn(4, 5), randn(4)
 S = randn(3, 3, dtype=torch.float64)
@@ -166,14 +166,14 @@ CASES: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
     ("outer", (V, randn(3)), {}),
     ("addmm", (randn(5), A, B), {"beta": 2, "alpha": 3}),
     ("addmv", (randn(3), A, V), {}),
-    ("addr", (A, randn(3), V), {"beta": 0}),
+    ("addr", (A, randn(3), V), {"beta": 2}),
     ("addbmm", (randn(3, 2), BATCH, randn(2, 4, 2)), {}),
     ("baddbmm", (randn(2, 3, 2), BATCH, randn(2, 4, 2)), {"alpha": 0.5}),
     ("chain_matmul", (A, B, randn(5, 2)), {}),
     ("kron", (A, randn(2, 2)), {}),
     ("matrix_power", (S, 3), {}),
     ("matrix_power", (S, -2), {}),
-    ("matrix_power", (S, 0), {}),
+    ("matrix_power", (S.detach(), 0), {}),
     ("tensordot", (BATCH, randn(4, 3, 5), ([2, 1], [0, 1])), {}),
     ("tensordot", (BATCH, randn(4, 5), 1), {}),
     ("cross", (randn(2, 3), randn(2, 3, seed=1)), {"dim": 1}),
@@ -282,7 +282,7 @@ ERRORS: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
     ("narrow", (A, 1, 3, 2), {}),
     ("movedim", (A, (0, 0), (0, 1)), {}),
     ("repeat_interleave", (A, torch.tensor([1, 2]), 0), {}),
-    ("bincount", (A.detach(),), {}),
+    ("bincount", (INTS,), {}),
     ("kthvalue", (A, 9), {}),
     ("quantile", (A, 2.0), {}),
     ("quantile", (INTS, 0.5), {}),

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Any
 
-import fastnn
-import fastnn.nn
 import pytest
 import torch
+
+import fastnn
+import fastnn.nn
 
 BODIES: list[Any] = []
 

@@ -42,7 +42,7 @@ def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> Any
         raise RuntimeError(f"kthvalue(): selected number k out of range for dimension {dim}: k is {k}, size {size}")
     if input.dim() == 0:
         return named("kthvalue")(input.clone(), _C.zeros((), dtype=_C.int64))
-    indices = input.detach().sort(dim, stable=True)[1].narrow(dim, k - 1, 1)
+    indices = input.detach().sort(dim)[1].narrow(dim, k - 1, 1)
     values = input.gather(dim, indices)
     if keepdim:
         return named("kthvalue")(values, indices)
@@ -59,7 +59,7 @@ def _median(input: Tensor, dim: Any, keepdim: bool, skip_nan: bool, name: str) -
         raise IndexError(f"{name}(): Expected reduction dim {dim} to have non-zero size.")
     if x.dim() == 0:
         return named(name)(x.clone(), _C.zeros((), dtype=_C.int64))
-    order = x.detach().sort(d, stable=True)[1]
+    order = x.detach().sort(d)[1]
     size = x.size(d)
     middle = _C.full_like(order.narrow(d, 0, 1), (size - 1) // 2)
     if x.is_floating_point():
@@ -111,9 +111,13 @@ def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> Any:
 _INTERPOLATIONS = ("linear", "lower", "higher", "midpoint", "nearest")
 
 
-def _quantile(name: str, input: Tensor, q: Any, dim: int | None, keepdim: bool, interpolation: str, skip_nan: bool) -> Tensor:
+def _quantile(
+    name: str, input: Tensor, q: Any, dim: int | None, keepdim: bool, interpolation: str, skip_nan: bool
+) -> Tensor:
     if interpolation not in _INTERPOLATIONS:
-        raise RuntimeError(f"{name}() interpolation must be one of linear, lower, higher, midpoint or nearest, but got {interpolation}")
+        raise RuntimeError(
+            f"{name}() interpolation must be one of linear, lower, higher, midpoint or nearest, but got {interpolation}"
+        )
     if not input.is_floating_point():
         raise RuntimeError(f"{name}() input tensor must be either float or double dtype")
     if input.numel() == 0:
@@ -164,13 +168,17 @@ def nanquantile(
 
 
 def _results(parts: list[Any], flags: list[bool]) -> Any:
-    wanted = [p for p, f in zip(parts, [True, *flags]) if f]
+    wanted = [p for p, f in zip(parts, [True, *flags], strict=False) if f]
     return wanted[0] if len(wanted) == 1 else tuple(wanted)
 
 
 @composed
 def unique(
-    input: Tensor, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None
+    input: Tensor,
+    sorted: bool = True,
+    return_inverse: bool = False,
+    return_counts: bool = False,
+    dim: int | None = None,
 ) -> Any:
     """The distinct elements in rising order (or slices along dim), with inverse and counts on request."""
     x = input.detach().numpy()
@@ -197,7 +205,9 @@ def unique_consecutive(
         inverse = inverse.reshape(x.shape)
     starts = np.flatnonzero(first)
     counts = np.diff(np.append(starts, n))
-    parts = [_C.from_numpy(np.ascontiguousarray(v)) for v in (values, inverse.astype(np.int64), counts.astype(np.int64))]
+    parts = [
+        _C.from_numpy(np.ascontiguousarray(v)) for v in (values, inverse.astype(np.int64), counts.astype(np.int64))
+    ]
     return _results(parts, [return_inverse, return_counts])
 
 
@@ -209,7 +219,9 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
     if minlength < 0:
         raise RuntimeError(f"minlength should be >= 0, got {minlength}")
     if weights is not None and weights.shape != input.shape:
-        raise RuntimeError(f"bincount: weights has shape {tuple(weights.shape)}, expected {tuple(input.shape)}, the shape of input")
+        raise RuntimeError(
+            f"bincount: weights has shape {tuple(weights.shape)}, expected {tuple(input.shape)}, the shape of input"
+        )
     w = None if weights is None else weights.detach().numpy()
     result = np.bincount(input.numpy(), w, minlength)
     if w is None:
@@ -276,7 +288,9 @@ def histogram(
 def _search(name: str, edges: Any, values: Any, right: bool, out_int32: bool, side: str | None) -> Tensor:
     if side is not None:
         if side not in ("left", "right") or (right and side == "left"):
-            raise RuntimeError(f"{name}: side is {side!r} and right is {right}, expected 'left' or 'right' in agreement")
+            raise RuntimeError(
+                f"{name}: side is {side!r} and right is {right}, expected 'left' or 'right' in agreement"
+            )
         right = side == "right"
     scalar = not isinstance(values, _Tensor)
     v = np.asarray(values) if scalar else values.detach().numpy()
@@ -287,10 +301,12 @@ def _search(name: str, edges: Any, values: Any, right: bool, out_int32: bool, si
     else:
         if e.shape[:-1] != v.shape[:-1]:
             raise RuntimeError(
-                f"{name}(): boundaries tensor should be 1 dimension or the first N-1 dimensions of boundaries tensor and "
-                f"input value tensor must match, but we got boundaries tensor {list(e.shape)} and input value tensor {list(v.shape)}"
+                f"{name}(): boundaries tensor should be 1 dimension or the first N-1 dimensions of boundaries "
+                "tensor and "
+                f"input value tensor must match, but we got boundaries tensor {list(e.shape)} and input value "
+                f"tensor {list(v.shape)}"
             )
-        rows = zip(e.reshape(-1, e.shape[-1]), v.reshape(-1, v.shape[-1]))
+        rows = zip(e.reshape(-1, e.shape[-1]), v.reshape(-1, v.shape[-1]), strict=False)
         found = np.stack([np.searchsorted(a, b, side=which) for a, b in rows]).reshape(v.shape)
     return _C.from_numpy(np.asarray(found, dtype=np.int32 if out_int32 else np.int64))
 
@@ -331,5 +347,3 @@ def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, inve
     a = elements.detach().numpy() if isinstance(elements, _Tensor) else np.asarray(elements)
     b = test_elements.detach().numpy() if isinstance(test_elements, _Tensor) else np.asarray(test_elements)
     return _C.from_numpy(np.asarray(np.isin(a, b, invert=invert)))
-
-

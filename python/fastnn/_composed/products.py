@@ -139,14 +139,16 @@ def kron(input: Tensor, other: Tensor) -> Tensor:
     b = [1] * (n - other.dim()) + list(other.shape)
     left = input.reshape([v for s in a for v in (s, 1)])
     right = other.reshape([v for s in b for v in (1, s)])
-    return (left * right).reshape([p * q for p, q in zip(a, b)])
+    return (left * right).reshape([p * q for p, q in zip(a, b, strict=False)])
 
 
 @composed
 def matrix_power(input: Tensor, n: int) -> Tensor:
     """A A ... A; the inverse's power for negative n."""
     if input.dim() < 2 or input.size(-1) != input.size(-2):
-        raise RuntimeError(f"linalg.matrix_power: A must be batches of square matrices, but they are {tuple(input.shape[-2:])}")
+        raise RuntimeError(
+            f"linalg.matrix_power: A must be batches of square matrices, but they are {tuple(input.shape[-2:])}"
+        )
     if n < 0:
         from fastnn.linalg import inv
 
@@ -176,7 +178,7 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
     else:
         left, right = ([d] if isinstance(d, int) else list(d) for d in dims)
     left, right = [d % a.dim() for d in left], [d % b.dim() for d in right]
-    if len(left) != len(right) or any(a.size(i) != b.size(j) for i, j in zip(left, right)):
+    if len(left) != len(right) or any(a.size(i) != b.size(j) for i, j in zip(left, right, strict=False)):
         raise RuntimeError(
             f"contracted dimensions need to match, but first has sizes {[a.size(i) for i in left]} in dims {left} and "
             f"second has sizes {[b.size(j) for j in right]} in dims {right}"
@@ -203,7 +205,9 @@ def cross(input: Tensor, other: Tensor, dim: int | None = None) -> Tensor:
     if dim is None:
         dim = next((d for d, size in enumerate(input.shape) if size == 3), -1)
     if input.size(dim) != 3 or other.size(dim) != 3:
-        raise RuntimeError(f"linalg.cross: inputs dimension {dim} must have length 3. Got {input.size(dim)} and {other.size(dim)}")
+        raise RuntimeError(
+            f"linalg.cross: inputs dimension {dim} must have length 3. Got {input.size(dim)} and {other.size(dim)}"
+        )
     a, b = input.unbind(dim), other.unbind(dim)
     parts = [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]]
     return _C.stack(parts, dim)
@@ -213,7 +217,9 @@ def cross(input: Tensor, other: Tensor, dim: int | None = None) -> Tensor:
 def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str = "") -> Tensor:
     """The p-norm distances of all pairs of rows: (..., P, D) and (..., R, D) to (..., P, R)."""
     if x1.dim() < 2 or x2.dim() < 2 or x1.size(-1) != x2.size(-1):
-        raise RuntimeError(f"cdist: X1 {tuple(x1.shape)} and X2 {tuple(x2.shape)} must have the same number of columns.")
+        raise RuntimeError(
+            f"cdist: X1 {tuple(x1.shape)} and X2 {tuple(x2.shape)} must have the same number of columns."
+        )
     return (x1.unsqueeze(-2) - x2.unsqueeze(-3)).norm(p, -1)
 
 
@@ -226,13 +232,17 @@ class _Terms:
         parts = left.split(",")
         if len(parts) != len(operands):
             raise RuntimeError(
-                f"einsum(): the number of subscripts in the equation ({len(parts)}) does not match the number of operands "
+                f"einsum(): the number of subscripts in the equation ({len(parts)}) does not match the number "
+                "of operands "
                 f"({len(operands)})"
             )
-        extra = max((x.dim() - len(p.replace("...", "")) for p, x in zip(parts, operands) if "..." in p), default=0)
+        extra = max(
+            (x.dim() - len(p.replace("...", "")) for p, x in zip(parts, operands, strict=False) if "..." in p),
+            default=0,
+        )
         dots = "".join(chr(0x100 + i) for i in range(extra))  # letters of their own for the dots
         self.inputs = []
-        for k, (part, x) in enumerate(zip(parts, operands)):
+        for k, (part, x) in enumerate(zip(parts, operands, strict=False)):
             covered = x.dim() - len(part.replace("...", ""))
             if covered < 0 or (covered and "..." not in part):
                 raise RuntimeError(

@@ -29,12 +29,16 @@ def dims_of(x: Tensor, dim: Any) -> list[int]:
     bound = max(x.dim(), 1)
     for d in dims:
         if not -bound <= d < bound:
-            raise IndexError(f"Dimension out of range (expected to be in range of [{-bound}, {bound - 1}], but got {d})")
+            raise IndexError(
+                f"Dimension out of range (expected to be in range of [{-bound}, {bound - 1}], but got {d})"
+            )
     return [d % bound for d in dims]
 
 
 @composed
-def norm(input: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False, out: Any = None, dtype: Any = None) -> Tensor:
+def norm(
+    input: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False, out: Any = None, dtype: Any = None
+) -> Tensor:
     """(sum |x|^p)^(1/p) over dims; p may be inf, -inf, 0, "fro" (2)."""
     x = input if dtype is None else input.to(dtype)
     if p is None or p == "fro":
@@ -48,16 +52,21 @@ def norm(input: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False, 
         return _norm2(x, dims, keepdim)
     a = x.abs()
     if not dims:
-        return a if p != 0 else (a != 0).to(x.dtype)
+        return a if p != 0 else _nonzero(x)
     if p == math.inf:
         return a.amax(dims, keepdim)
     if p == -math.inf:
         return a.amin(dims, keepdim)
     if p == 0:
-        return (a != 0).to(x.dtype).sum(dims, keepdim)
+        return _nonzero(x).sum(dims, keepdim)
     if p == 1:
         return a.sum(dims, keepdim)
     return (a**p).sum(dims, keepdim) ** (1.0 / p)
+
+
+def _nonzero(x: Tensor) -> Tensor:
+    """1 where x is not 0, with a gradient that is 0 everywhere."""
+    return x.masked_fill(x != 0, 1.0).masked_fill(x == 0, 0.0)
 
 
 def _norm2(x: Tensor, dims: list[int], keepdim: bool) -> Tensor:
@@ -257,7 +266,9 @@ def cumulative_trapezoid(y: Tensor, x: Tensor | None = None, *, dx: float = 1, d
 def cov(input: Tensor, *, correction: int = 1, fweights: Any = None, aweights: Any = None) -> Tensor:
     """The covariance matrix of the rows."""
     if input.dim() > 2:
-        raise RuntimeError(f"cov(): expected input to have two or fewer dimensions but got an input with {input.dim()} dimensions")
+        raise RuntimeError(
+            f"cov(): expected input to have two or fewer dimensions but got an input with {input.dim()} dimensions"
+        )
     x = float_like(input)
     x = x if x.dim() == 2 else x.reshape(1, -1)
     weights = None

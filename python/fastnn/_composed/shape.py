@@ -69,7 +69,7 @@ def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
     if len(set(source)) < len(source) or len(set(destination)) < len(destination):
         raise RuntimeError(f"movedim: repeated dim in source {source} or destination {destination}")
     order = [d for d in range(n) if d not in source]
-    for to, frm in sorted(zip(destination, source)):
+    for to, frm in sorted(zip(destination, source, strict=False)):
         order.insert(to, frm)
     return input.permute(order)
 
@@ -103,15 +103,13 @@ def repeat(self: Tensor, *repeats: Any) -> Tensor:
     """Copies side by side, so many along each dimension."""
     times = sizes_of(repeats)
     if len(times) < self.dim():
-        raise RuntimeError(
-            "Number of dimensions of repeat dims can not be smaller than number of dimensions of tensor"
-        )
+        raise RuntimeError("Number of dimensions of repeat dims can not be smaller than number of dimensions of tensor")
     if min(times, default=1) < 0:
         raise RuntimeError(f"Trying to create tensor with negative dimension {min(times)}: {times}")
     sizes = [1] * (len(times) - self.dim()) + list(self.shape)
     spread = [v for size in sizes for v in (1, size)]
-    wanted = [v for size, t in zip(sizes, times) for v in (t, size)]
-    result = self.reshape(spread).expand(wanted).reshape([t * size for t, size in zip(times, sizes)])
+    wanted = [v for size, t in zip(sizes, times, strict=False) for v in (t, size)]
+    result = self.reshape(spread).expand(wanted).reshape([t * size for t, size in zip(times, sizes, strict=False)])
     return result.clone() if result.data_ptr() == self.data_ptr() and self.numel() else result
 
 
@@ -123,7 +121,9 @@ def tile(input: Tensor, *dims: Any) -> Tensor:
 
 
 @composed
-def repeat_interleave(input: Tensor, repeats: Any = None, dim: int | None = None, *, output_size: int | None = None) -> Tensor:
+def repeat_interleave(
+    input: Tensor, repeats: Any = None, dim: int | None = None, *, output_size: int | None = None
+) -> Tensor:
     """Each element repeated in place, so many times (one number, or one an element)."""
     if repeats is None:
         input, repeats, dim = _C.arange(input.numel()), input, 0
@@ -195,9 +195,7 @@ def atleast_2d(*tensors: Any) -> Any:
 @composed
 def atleast_3d(*tensors: Any) -> Any:
     """At least 3 dimensions, placed as NumPy does."""
-    return _atleast(
-        tensors, lambda t: t.reshape(1, -1, 1) if t.dim() < 2 else (t.unsqueeze(-1) if t.dim() == 2 else t)
-    )
+    return _atleast(tensors, lambda t: t.reshape(1, -1, 1) if t.dim() < 2 else (t.unsqueeze(-1) if t.dim() == 2 else t))
 
 
 def _atleast(tensors: tuple[Any, ...], change: Any) -> Any:
@@ -260,7 +258,7 @@ def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple
             cuts.append(cuts[-1] + each + (i < extra))
     else:
         cuts = [0, *(min(max(i + size if i < 0 else i, 0), size) for i in indices_or_sections), size]
-    return tuple(narrow(input, dim, a, max(b - a, 0)) for a, b in zip(cuts, cuts[1:]))
+    return tuple(narrow(input, dim, a, max(b - a, 0)) for a, b in zip(cuts, cuts[1:], strict=False))
 
 
 @composed
@@ -291,11 +289,8 @@ def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple[Tensor, ...]:
     if swap:
         parts[0], parts[1] = parts[1], parts[0]
     shape = [t.numel() for t in parts]
-    grids = [
-        t.reshape([-1 if k == i else 1 for k in range(len(parts))]).expand(shape) for i, t in enumerate(parts)
-    ]
+    grids = [t.reshape([-1 if k == i else 1 for k in range(len(parts))]).expand(shape) for i, t in enumerate(parts)]
     if swap:
-        grids = [g.transpose(0, 1) for g in grids]
         grids[0], grids[1] = grids[1], grids[0]
     return tuple(grids)
 
@@ -347,8 +342,10 @@ def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -
     zeros = _C.zeros(blank, dtype=input.dtype)
     # Row i of the matrix holds element i (offset >= 0); below the diagonal, row i holds element i + offset.
     column = _C.cat([input, zeros] if offset >= 0 else [zeros, input], -1) if offset else input
-    matrix = column.unsqueeze(-1).masked_fill(~here, 0) if input.dtype == _C.bool else _C.where(
-        here, column.unsqueeze(-1), _C.zeros([], dtype=input.dtype)
+    matrix = (
+        column.unsqueeze(-1).masked_fill(~here, 0)
+        if input.dtype == _C.bool
+        else _C.where(here, column.unsqueeze(-1), _C.zeros([], dtype=input.dtype))
     )
     return movedim(matrix, (-2, -1), (dim1, dim2))
 

@@ -4,6 +4,7 @@ Large and rare modules (recurrent nets, convolution, attention, losses) are load
 this package stays cheap.  Read next: modules/module.py.
 """
 
+# ruff: noqa: F401
 from __future__ import annotations
 
 from typing import Any
@@ -11,22 +12,23 @@ from typing import Any
 from . import functional, init, modules, parameter, utils
 from . import modules as _modules
 from .modules import (
+    CELU,
+    ELU,
+    GELU,
+    GLU,
+    SELU,
     AlphaDropout,
     BatchNorm1d,
     BatchNorm2d,
     BatchNorm3d,
     Bilinear,
-    CELU,
     Dropout,
     Dropout1d,
     Dropout2d,
     Dropout3d,
-    ELU,
     Embedding,
     FeatureAlphaDropout,
     Flatten,
-    GELU,
-    GLU,
     GroupNorm,
     Hardshrink,
     Hardsigmoid,
@@ -46,17 +48,16 @@ from .modules import (
     Module,
     ModuleDict,
     ModuleList,
-    PReLU,
     ParameterDict,
     ParameterList,
-    RMSNorm,
-    RReLU,
+    PReLU,
     ReLU,
     ReLU6,
-    SELU,
+    RMSNorm,
+    RReLU,
     Sequential,
-    SiLU,
     Sigmoid,
+    SiLU,
     Softmax,
     Softmax2d,
     Softmin,

@@ -181,7 +181,9 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
     if weight.numel() != 1:
         channels = input.size(1) if input.dim() > 1 else 1
         if input.dim() == 0 or weight.numel() != channels:
-            raise RuntimeError(f"prelu: weight has {weight.numel()} elements, expected 1 or {channels}, the channels of input")
+            raise RuntimeError(
+                f"prelu: weight has {weight.numel()} elements, expected 1 or {channels}, the channels of input"
+            )
         weight = weight.reshape([-1 if d == 1 else 1 for d in range(max(input.dim(), 2))][: input.dim()])
     elif input.dim() == 0:
         weight = weight.reshape([])
@@ -282,7 +284,9 @@ def _channel_noise(input: Tensor, p: float) -> Tensor:
     return noise.bernoulli_(1 - p).div_(1 - p)
 
 
-def _channel_dropout(name: str, input: Tensor, p: float, training: bool, inplace: bool, unbatched: int | None) -> Tensor:
+def _channel_dropout(
+    name: str, input: Tensor, p: float, training: bool, inplace: bool, unbatched: int | None
+) -> Tensor:
     _check_p(p)
     if not training or p == 0 or input.numel() == 0:
         return input

@@ -37,12 +37,14 @@ def _project(
             q, k, v = _C.linear(query, weight, bias).split(size, -1)
             return q, k, v
         separate = weight.split(size, 0)
-    return tuple(_C.linear(x, w, b) for x, w, b in zip((query, key, value), separate, biases))  # type: ignore[return-value]
+    return tuple(_C.linear(x, w, b) for x, w, b in zip((query, key, value), separate, biases, strict=False))  # type: ignore[return-value]
 
 
 def _check(name: str, mask: Tensor, wanted: list[tuple[int, ...]]) -> None:
     if tuple(mask.shape) not in wanted:
-        raise RuntimeError(f"The shape of {name} is {tuple(mask.shape)}, but should be {' or '.join(map(str, wanted))}.")
+        raise RuntimeError(
+            f"The shape of {name} is {tuple(mask.shape)}, but should be {' or '.join(map(str, wanted))}."
+        )
 
 
 def multi_head_attention_forward(
@@ -78,7 +80,9 @@ def multi_head_attention_forward(
     batched = query.dim() == 3
     if not batched:
         if query.dim() != 2:
-            raise AssertionError(f"query should be unbatched 2D or batched 3D tensor but received {query.dim()}-D query tensor")
+            raise AssertionError(
+                f"query should be unbatched 2D or batched 3D tensor but received {query.dim()}-D query tensor"
+            )
         same = query is key and key is value
         query = query.unsqueeze(1)
         key, value = (query, query) if same else (key.unsqueeze(1), value.unsqueeze(1))

@@ -1,6 +1,7 @@
 """The boundary nodes behind full backward hooks.
 
-Invariant: a hook sees all gradients of one call at once.  This file does not call forward hooks: that is Module's work.  Read next: modules/module.py.
+Invariant: a hook sees all gradients of one call at once.
+This file does not call forward hooks: that is Module's work.  Read next: modules/module.py.
 """
 
 from __future__ import annotations
@@ -64,14 +65,14 @@ class BackwardHookCall:
 
         def spread(grads: tuple[Any, ...]) -> tuple[Any, ...]:
             full: list[Any] = [None] * len(values)
-            for i, g in zip(where, grads):
+            for i, g in zip(where, grads, strict=False):
                 full[i] = g
             full = list(callback(tuple(full)))
             return tuple(full[i] for i in where)
 
         wrapped = _boundary_function().apply(spread, *(values[i] for i in where))
         out = list(values)
-        for i, t in zip(where, wrapped):
+        for i, t in zip(where, wrapped, strict=False):
             out[i] = t
         return tuple(out), True
 
@@ -105,7 +106,8 @@ class BackwardHookCall:
                 new = _as_tuple(new)
                 if len(new) != len(grads):
                     raise RuntimeError(
-                        f"backward hook of {type(self.module).__name__}: returned {len(new)} gradients, expected {len(grads)}"
+                        f"backward hook of {type(self.module).__name__}: returned {len(new)} gradients, "
+                        f"expected {len(grads)}"
                     )
                 grads = new
         return grads

@@ -66,7 +66,8 @@ def _soft_cross_entropy(
 ) -> Tensor:
     if input.shape != target.shape:
         raise RuntimeError(
-            f"cross_entropy: target has shape {tuple(target.shape)}, expected {tuple(input.shape)}, the shape of input, "
+            f"cross_entropy: target has shape {tuple(target.shape)}, expected {tuple(input.shape)}, the shape "
+            "of input, "
             "as it holds class probabilities"
         )
     if reduction not in _REDUCTIONS:
@@ -164,9 +165,7 @@ def smooth_l1_loss(
     distance = difference.abs()
     if beta == 0:
         return reduced(distance, reduction)
-    return reduced(
-        _C.where(distance < beta, difference * difference * (0.5 / beta), distance - 0.5 * beta), reduction
-    )
+    return reduced(_C.where(distance < beta, difference * difference * (0.5 / beta), distance - 0.5 * beta), reduction)
 
 
 def huber_loss(
@@ -219,7 +218,8 @@ def binary_cross_entropy(
     reduction = legacy_reduction(size_average, reduce, reduction)
     if input.shape != target.shape:
         raise ValueError(
-            f"binary_cross_entropy: target has shape {tuple(target.shape)}, expected {tuple(input.shape)}, the shape of input"
+            f"binary_cross_entropy: target has shape {tuple(target.shape)}, expected {tuple(input.shape)}, "
+            "the shape of input"
         )
     if not bool(((input.detach() >= 0) & (input.detach() <= 1)).all()):
         raise RuntimeError("all elements of input should be between 0 and 1")

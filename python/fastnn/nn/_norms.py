@@ -51,7 +51,12 @@ def batch_norm(
 
     Source: https://arxiv.org/abs/1502.03167
     """
-    for name, vector in (("running_mean", running_mean), ("running_var", running_var), ("weight", weight), ("bias", bias)):
+    for name, vector in (
+        ("running_mean", running_mean),
+        ("running_var", running_var),
+        ("weight", weight),
+        ("bias", bias),
+    ):
         if vector is not None and (input.dim() < 2 or vector.numel() != input.size(1)):
             channels = input.size(1) if input.dim() > 1 else 0
             raise RuntimeError(f"batch_norm: {name} should contain {channels} elements not {vector.numel()}")
@@ -164,7 +169,9 @@ def embedding(
     else:
         rows = weight.size(0)
         if not -rows <= padding_idx < rows:
-            raise AssertionError(f"Padding_idx must be within num_embeddings: found {padding_idx}, wanted less than {rows}")
+            raise AssertionError(
+                f"Padding_idx must be within num_embeddings: found {padding_idx}, wanted less than {rows}"
+            )
         padding_idx %= rows
     if max_norm is not None:
         _renormalize(weight, input, max_norm, norm_type)
@@ -215,6 +222,7 @@ def normalize(input: Tensor, p: float = 2.0, dim: Any = 1, eps: float = 1e-12, o
 
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
     """x1 . x2 / (max(|x1|, eps) max(|x2|, eps)) along dim."""
+
     def unit(x: Tensor) -> Tensor:
         norm = x.norm(2, dim, keepdim=True)
         # The limit applies to the value only: torch's gradient takes the norm as it is.
@@ -242,12 +250,14 @@ def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None
     """y[..., o] = x1[..., i] W[o, i, j] x2[..., j] + b[o]."""
     if input1.shape[:-1] != input2.shape[:-1] or weight.dim() != 3:
         raise RuntimeError(
-            f"bilinear: input1 {tuple(input1.shape)}, input2 {tuple(input2.shape)}, weight {tuple(weight.shape)}: expected "
+            f"bilinear: input1 {tuple(input1.shape)}, input2 {tuple(input2.shape)}, weight "
+            f"{tuple(weight.shape)}: expected "
             "the same leading dimensions and a weight (out, in1, in2)"
         )
     if input1.size(-1) != weight.size(1) or input2.size(-1) != weight.size(2):
         raise RuntimeError(
-            f"bilinear: last dimensions {input1.size(-1)} and {input2.size(-1)}, expected {weight.size(1)} and {weight.size(2)}"
+            f"bilinear: last dimensions {input1.size(-1)} and {input2.size(-1)}, expected {weight.size(1)} "
+            f"and {weight.size(2)}"
         )
     out, left, right = weight.shape
     half = input1.reshape(-1, left) @ weight.permute(1, 0, 2).reshape(left, out * right)

@@ -32,25 +32,28 @@ class _Plan:
         self.padding = per_dim(padding, n, "padding")
         self.dilation = per_dim(dilation, n, "dilation")
         self.space = tuple(x.shape[-n:])
-        if any(p > k // 2 for p, k in zip(self.padding, self.kernel)):
+        if any(p > k // 2 for p, k in zip(self.padding, self.kernel, strict=False)):
             raise RuntimeError(
-                f"{name}: pad should be at most half of effective kernel size, but got pad={self.padding}, kernel_size={self.kernel}"
+                f"{name}: pad should be at most half of effective kernel size, but got pad={self.padding}, "
+                f"kernel_size={self.kernel}"
             )
         self.sizes: list[int] = []
         self.behind: list[int] = []  # padding needed after the end, more than `padding` under ceil_mode
-        for size, k, s, p, d in zip(self.space, self.kernel, self.stride, self.padding, self.dilation):
+        for size, k, s, p, d in zip(self.space, self.kernel, self.stride, self.padding, self.dilation, strict=False):
             count = output_size(size + 2 * p, k, s, d)
             if ceil_mode:
                 count = -(-(size + 2 * p - d * (k - 1) - 1) // s) + 1
                 if (count - 1) * s >= size + p:  # a window must start inside the input or its left padding
                     count -= 1
             if count <= 0:
-                raise RuntimeError(f"{name}: Given input size: {self.space}. Calculated output size: {count}. Output size is too small")
+                raise RuntimeError(
+                    f"{name}: Given input size: {self.space}. Calculated output size: {count}. Output size is too small"
+                )
             self.sizes.append(count)
             self.behind.append(max(p, (count - 1) * s + d * (k - 1) + 1 - size - p))
 
     def slices(self, x: Tensor, fill: float) -> list[Tensor]:
-        pairs = [v for p, b in reversed(list(zip(self.padding, self.behind))) for v in (p, b)]
+        pairs = [v for p, b in reversed(list(zip(self.padding, self.behind, strict=False))) for v in (p, b)]
         padded = constant_pad(x, pairs, fill)
         return [padded[place] for place in window_places(self.kernel, self.stride, self.dilation, self.sizes)]
 
@@ -126,7 +129,9 @@ def max_pool3d(
 def _window_counts(plan: _Plan, dtype: Any, include_pad: bool) -> Tensor:
     """How many elements each window's mean divides by: those inside the input, or inside its padding."""
     counts = _C.ones([1], dtype=dtype)
-    for k, (size, kernel, stride, pad) in enumerate(zip(plan.space, plan.kernel, plan.stride, plan.padding)):
+    for k, (size, kernel, stride, pad) in enumerate(
+        zip(plan.space, plan.kernel, plan.stride, plan.padding, strict=False)
+    ):
         row = []
         for i in range(plan.sizes[k]):
             start = i * stride - pad
@@ -249,9 +254,9 @@ def _adaptive_max(name: str, n: int, x: Tensor, output: Any, indices: bool) -> A
     space = tuple(x.shape[-n:])
     lead = list(x.shape[:-n])
     values, places = [], []
-    for box in product(*(_bins(size, count) for size, count in zip(space, sizes))):
-        window = x[(..., *(slice(a, b) for a, b in box))]
-        value, which = window.reshape([*lead, -1]).max(-1)
+    for box in product(*(_bins(size, count) for size, count in zip(space, sizes, strict=False))):
+        place_of = (..., *(slice(a, b) for a, b in box))
+        value, which = x[place_of].reshape([*lead, -1]).max(-1)
         values.append(value)
         place = None
         widths = [b - a for a, b in box]

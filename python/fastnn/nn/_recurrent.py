@@ -78,7 +78,7 @@ def run_packed_layer(
         for t in reversed(range(len(sizes))):
             have = current[0].size(0)
             if have < sizes[t]:
-                current = tuple(_C.cat([c, s[have : sizes[t]]], 0) for c, s in zip(current, full))
+                current = tuple(_C.cat([c, s[have : sizes[t]]], 0) for c, s in zip(current, full, strict=False))
             current = _step(mode, steps[t], current, weights)
             outputs[t] = current[0]
         return _C.cat(outputs, 0), current
@@ -92,5 +92,5 @@ def run_packed_layer(
         current = _step(mode, steps[t], current, weights)
         outputs[t] = current[0]
     finished.append(current)
-    last = tuple(_C.cat(list(parts), 0) for parts in zip(*reversed(finished)))
+    last = tuple(_C.cat(list(parts), 0) for parts in zip(*reversed(finished), strict=False))
     return _C.cat(outputs, 0), last

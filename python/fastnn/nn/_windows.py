@@ -26,7 +26,9 @@ def per_dim(value: Any, n: int, what: str) -> tuple[int, ...]:
     if len(value) == 1:
         return value * n
     if len(value) != n:
-        raise RuntimeError(f"expected {what} to be a single integer value or a list of {n} values, but got {what}={list(value)}")
+        raise RuntimeError(
+            f"expected {what} to be a single integer value or a list of {n} values, but got {what}={list(value)}"
+        )
     return value
 
 
@@ -88,9 +90,7 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
     if value is not None and value != 0:
         raise ValueError(f'Padding mode "{mode}" doesn\'t take in value argument')
     if len(pad) // 2 not in (input.dim() - 1, input.dim() - 2):
-        raise NotImplementedError(
-            "Only 2D, 3D, 4D, 5D padding with non-constant padding are supported for now"
-        )
+        raise NotImplementedError("Only 2D, 3D, 4D, 5D padding with non-constant padding are supported for now")
     for k in range(len(pad) // 2):
         before, after = pad[2 * k], pad[2 * k + 1]
         if before or after:
@@ -114,7 +114,10 @@ def window_places(
         (
             slice(None),
             slice(None),
-            *(slice(o * d, o * d + (n - 1) * s + 1, s) for o, d, n, s in zip(offset, dilation, sizes, stride)),
+            *(
+                slice(o * d, o * d + (n - 1) * s + 1, s)
+                for o, d, n, s in zip(offset, dilation, sizes, stride, strict=False)
+            ),
         )
         for offset in product(*(range(k) for k in kernel))
     ]
@@ -132,7 +135,7 @@ def _columns(
 def _same_padding(kernel: Sequence[int], dilation: Sequence[int]) -> list[int]:
     """The pairs for pad() that keep the size at stride 1; the odd one goes behind."""
     pairs: list[int] = []
-    for k, d in zip(reversed(kernel), reversed(dilation)):
+    for k, d in zip(reversed(kernel), reversed(dilation), strict=False):
         total = d * (k - 1)
         pairs += [total // 2, total - total // 2]
     return pairs
@@ -143,7 +146,8 @@ def _conv(
 ) -> Tensor:
     if x.dim() not in (n + 1, n + 2) or weight.dim() != n + 2:
         raise RuntimeError(
-            f"Expected {n + 1}D (unbatched) or {n + 2}D (batched) input to {name}, but got input of size: {list(x.shape)} "
+            f"Expected {n + 1}D (unbatched) or {n + 2}D (batched) input to {name}, but got input of size: "
+            f"{list(x.shape)} "
             f"and weight of size {list(weight.shape)}"
         )
     if x.dim() == n + 1:
@@ -161,12 +165,14 @@ def _conv(
         )
     if weight.size(0) % groups:
         raise RuntimeError(
-            f"Given groups={groups}, expected weight to be divisible by {groups} at dimension 0, but got weight of size "
+            f"Given groups={groups}, expected weight to be divisible by {groups} at dimension 0, but got "
+            "weight of size "
             f"{list(weight.shape)} instead"
         )
     if bias is not None and (bias.dim() != 1 or bias.size(0) != weight.size(0)):
         raise RuntimeError(
-            f"Given weight of size {list(weight.shape)}, expected bias to be 1-dimensional with {weight.size(0)} elements, "
+            f"Given weight of size {list(weight.shape)}, expected bias to be 1-dimensional with "
+            f"{weight.size(0)} elements, "
             f"but got bias of size {list(bias.shape)} instead"
         )
     if padding == "same":
@@ -179,7 +185,7 @@ def _conv(
         raise RuntimeError(f"Invalid padding string: '{padding}'")
     else:
         x = constant_pad(x, [p for p in reversed(per_dim(padding, n, "padding")) for _ in (0, 1)])
-    sizes = [output_size(*args) for args in zip(x.shape[2:], kernel, stride, dilation)]
+    sizes = [output_size(*args) for args in zip(x.shape[2:], kernel, stride, dilation, strict=False)]
     if min(sizes) <= 0:
         raise RuntimeError(
             f"Calculated padded input size per channel: ({' x '.join(map(str, x.shape[2:]))}). Kernel size: "
@@ -261,7 +267,8 @@ def _conv_transpose(
     """The gradient of a convolution with respect to its input: a convolution of the spread input, weight turned round."""
     if x.dim() not in (n + 1, n + 2) or weight.dim() != n + 2:
         raise RuntimeError(
-            f"Expected {n + 1}D (unbatched) or {n + 2}D (batched) input to {name}, but got input of size: {list(x.shape)}"
+            f"Expected {n + 1}D (unbatched) or {n + 2}D (batched) input to {name}, but got input of size: "
+            f"{list(x.shape)}"
         )
     if x.dim() == n + 1:
         args = (weight, bias, stride, padding, output_padding, groups, dilation)
@@ -273,14 +280,16 @@ def _conv_transpose(
             f"Given transposed=1, weight of size {list(weight.shape)}, expected input{list(x.shape)} to have "
             f"{weight.size(0)} channels, but got {x.size(1)} channels instead"
         )
-    if any(e >= s and e >= d for e, s, d in zip(extra, stride, dilation)):
+    if any(e >= s and e >= d for e, s, d in zip(extra, stride, dilation, strict=False)):
         raise RuntimeError("output padding must be smaller than either stride or dilation")
     kernel = tuple(weight.shape[2:])
     turned = weight.flip(list(range(2, n + 2)))
     channels, each = weight.size(0) // groups, weight.size(1)
-    turned = turned.reshape([groups, channels, each, *kernel]).transpose(1, 2).reshape([groups * each, channels, *kernel])
+    turned = (
+        turned.reshape([groups, channels, each, *kernel]).transpose(1, 2).reshape([groups * each, channels, *kernel])
+    )
     pairs = []
-    for k, d, p, e in reversed(list(zip(kernel, dilation, padding, extra))):
+    for k, d, p, e in reversed(list(zip(kernel, dilation, padding, extra, strict=False))):
         pairs += [d * (k - 1) - p, d * (k - 1) - p + e]
     return _conv(name, n, constant_pad(_spread(x, stride), pairs), turned, bias, 1, 0, dilation, groups)
 
@@ -338,11 +347,13 @@ def unfold(input: Tensor, kernel_size: Any, dilation: Any = 1, padding: Any = 0,
     if input.dim() == 3:
         return unfold(input.unsqueeze(0), kernel_size, dilation, padding, stride).squeeze(0)
     if input.dim() != 4:
-        raise RuntimeError(f"Expected 3D or 4D (batch mode) tensor for input with possibly 0 batch size, but got: {list(input.shape)}")
+        raise RuntimeError(
+            f"Expected 3D or 4D (batch mode) tensor for input with possibly 0 batch size, but got: {list(input.shape)}"
+        )
     kernel, stride = per_dim(kernel_size, 2, "kernel_size"), per_dim(stride, 2, "stride")
     dilation, padding = per_dim(dilation, 2, "dilation"), per_dim(padding, 2, "padding")
     x = constant_pad(input, [padding[1], padding[1], padding[0], padding[0]])
-    sizes = [output_size(*args) for args in zip(x.shape[2:], kernel, stride, dilation)]
+    sizes = [output_size(*args) for args in zip(x.shape[2:], kernel, stride, dilation, strict=False)]
     if min(sizes) <= 0:
         raise RuntimeError(f"unfold: windows of {kernel} do not fit into the padded input {list(x.shape[2:])}")
     return _columns(x, kernel, stride, dilation, sizes)
@@ -357,12 +368,13 @@ def fold(
     space, kernel = per_dim(output_size, 2, "output_size"), per_dim(kernel_size, 2, "kernel_size")
     stride, dilation = per_dim(stride, 2, "stride"), per_dim(dilation, 2, "dilation")
     padding = per_dim(padding, 2, "padding")
-    padded = [n + 2 * p for n, p in zip(space, padding)]
-    sizes = [(n - d * (k - 1) - 1) // s + 1 for n, k, s, d in zip(padded, kernel, stride, dilation)]
+    padded = [n + 2 * p for n, p in zip(space, padding, strict=False)]
+    sizes = [(n - d * (k - 1) - 1) // s + 1 for n, k, s, d in zip(padded, kernel, stride, dilation, strict=False)]
     area = kernel[0] * kernel[1]
     if input.size(1) % area or input.size(2) != sizes[0] * sizes[1]:
         raise RuntimeError(
-            f"fold: input has shape {list(input.shape)}, expected (N, C*{area}, {sizes[0] * sizes[1]}) for output_size {space}"
+            f"fold: input has shape {list(input.shape)}, expected (N, C*{area}, {sizes[0] * sizes[1]}) for "
+            f"output_size {space}"
         )
     channels = input.size(1) // area
     columns = input.reshape([input.size(0), channels, area, *sizes])
@@ -391,7 +403,8 @@ def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
     *lead, channels, height, width = input.shape
     if height % r or width % r:
         raise RuntimeError(
-            f"pixel_unshuffle expects height and width to be divisible by downscale_factor, but got {height} x {width} and {r}"
+            f"pixel_unshuffle expects height and width to be divisible by downscale_factor, but got {height} "
+            f"x {width} and {r}"
         )
     x = input.reshape([-1, channels, height // r, r, width // r, r]).permute(0, 1, 3, 5, 2, 4)
     return x.reshape([*lead, channels * r * r, height // r, width // r])
@@ -401,7 +414,9 @@ def channel_shuffle(input: Tensor, groups: int) -> Tensor:
     """Channel (g, c) becomes channel (c, g)."""
     n, channels = input.shape[:2]
     if channels % groups:
-        raise RuntimeError(f"Number of channels must be divisible by groups. Got {channels} channels and {groups} groups.")
+        raise RuntimeError(
+            f"Number of channels must be divisible by groups. Got {channels} channels and {groups} groups."
+        )
     return input.reshape([n, groups, channels // groups, *input.shape[2:]]).transpose(1, 2).reshape(input.shape)
 
 
@@ -418,7 +433,7 @@ def _resample_linear(x: Tensor, dim: int, size: int, align_corners: bool, factor
     high = [min(i + 1, old - 1) for i in low]
     shape = [1] * x.dim()
     shape[dim] = size
-    share = _C.tensor([p - i for p, i in zip(places, low)], dtype=x.dtype).reshape(shape)
+    share = _C.tensor([p - i for p, i in zip(places, low, strict=False)], dtype=x.dtype).reshape(shape)
     a = x.index_select(dim, _C.tensor(low, dtype=_C.int64))
     b = x.index_select(dim, _C.tensor(high, dtype=_C.int64))
     return a * (1 - share) + b * share
@@ -437,9 +452,15 @@ def interpolate(
     n = input.dim() - 2
     linear = {"linear": 1, "bilinear": 2, "trilinear": 3}
     if (size is None) == (scale_factor is None):
-        raise ValueError("only one of size or scale_factor should be defined" if size is not None else "either size or scale_factor should be defined")
+        raise ValueError(
+            "only one of size or scale_factor should be defined"
+            if size is not None
+            else "either size or scale_factor should be defined"
+        )
     if antialias or mode not in ("nearest", "nearest-exact", "area", *linear) or linear.get(mode, n) != n:
-        raise NotImplementedError(f"interpolate: mode {mode!r} (antialias={antialias}) of {input.dim()}D input is not offered")
+        raise NotImplementedError(
+            f"interpolate: mode {mode!r} (antialias={antialias}) of {input.dim()}D input is not offered"
+        )
     if align_corners is not None and mode not in linear:
         raise ValueError(
             "align_corners option can only be set with the interpolating modes: linear | bilinear | bicubic | trilinear"
@@ -447,7 +468,7 @@ def interpolate(
     factors: list[float | None] = [None] * n
     if size is None:
         factors = [scale_factor] * n if isinstance(scale_factor, (int, float)) else list(scale_factor)
-        sizes = [int(old * f) for old, f in zip(input.shape[2:], factors)]  # type: ignore[operator]
+        sizes = [int(old * f) for old, f in zip(input.shape[2:], factors, strict=False)]  # type: ignore[operator]
         if recompute_scale_factor:
             factors = [None] * n
     else:
@@ -456,7 +477,7 @@ def interpolate(
         from . import _pooling
 
         return _pooling.adaptive_avg_pool(n, input, sizes)
-    for k, (new, factor) in enumerate(zip(sizes, factors)):
+    for k, (new, factor) in enumerate(zip(sizes, factors, strict=False)):
         dim, old = k + 2, input.size(k + 2)
         if mode in linear:
             input = _resample_linear(input, dim, new, bool(align_corners), factor)

@@ -4,6 +4,7 @@ Nothing is computed here.  Convolution, pooling, padding and attention are loade
 most scripts never touch them.  Read next: _activations.py, _losses.py, _norms.py, _windows.py, _attention.py.
 """
 
+# ruff: noqa: F401
 from __future__ import annotations
 
 from typing import Any

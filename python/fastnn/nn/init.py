@@ -68,7 +68,8 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
         tensor.zero_()
         for group in range(groups):
             for d in range(min(each, channels)):
-                tensor[(group * each + d, d, *centre)] = 1
+                place = (group * each + d, d, *centre)
+                tensor[place] = 1
     return tensor
 
 
@@ -257,9 +258,7 @@ def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Gener
 
 def _deprecated(name: str, new: Any) -> Any:
     def old(*args: Any, **kwargs: Any) -> Tensor:
-        warnings.warn(
-            f"`nn.init.{name}` is now deprecated in favor of `nn.init.{name}_`.", FutureWarning, stacklevel=2
-        )
+        warnings.warn(f"`nn.init.{name}` is now deprecated in favor of `nn.init.{name}_`.", FutureWarning, stacklevel=2)
         return new(*args, **kwargs)
 
     old.__name__ = name

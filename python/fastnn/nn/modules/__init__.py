@@ -3,6 +3,7 @@
 Read next: module.py.
 """
 
+# ruff: noqa: F401
 from __future__ import annotations
 
 from typing import Any

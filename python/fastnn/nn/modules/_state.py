@@ -67,11 +67,11 @@ class StateDictMixin:
 
     def register_load_state_dict_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """Call hook(module, state_dict, prefix, metadata, strict, missing, unexpected, errors) before loading."""
-        return self._add_state_hook(
-            "_load_state_dict_pre_hooks", lambda *args: hook(self, *args)
-        )
+        return self._add_state_hook("_load_state_dict_pre_hooks", lambda *args: hook(self, *args))
 
-    def _register_load_state_dict_pre_hook(self, hook: Callable[..., Any], with_module: bool = False) -> RemovableHandle:
+    def _register_load_state_dict_pre_hook(
+        self, hook: Callable[..., Any], with_module: bool = False
+    ) -> RemovableHandle:
         if with_module:
             return self.register_load_state_dict_pre_hook(hook)
         return self._add_state_hook("_load_state_dict_pre_hooks", hook)
@@ -129,7 +129,8 @@ class StateDictMixin:
         """Copy one entry; returns the complaint, if there is one."""
         if not isinstance(given, _C.Tensor):
             return (
-                f'While copying the parameter named "{key}", expected torch.Tensor or Tensor-like object from checkpoint '
+                f'While copying the parameter named "{key}", expected torch.Tensor or Tensor-like object from '
+                "checkpoint "
                 f"but received {type(given)}"
             )
         if mine.dim() == 0 and given.dim() == 1 and len(given) == 1:
@@ -222,13 +223,17 @@ class StateDictMixin:
                 if keys:
                     errors.insert(0, f"{what} key(s) in state_dict: " + ", ".join(f'"{k}"' for k in keys) + ". ")
         if errors:
-            raise RuntimeError(
-                f"Error(s) in loading state_dict for {type(self).__name__}:\n\t" + "\n\t".join(errors)
-            )
+            raise RuntimeError(f"Error(s) in loading state_dict for {type(self).__name__}:\n\t" + "\n\t".join(errors))
         return _IncompatibleKeys(missing, unexpected)
 
     def _load_tree(
-        self, state: Any, prefix: str, metadata: Any, strict: bool, assign: bool, reports: tuple[list[str], list[str], list[str]]
+        self,
+        state: Any,
+        prefix: str,
+        metadata: Any,
+        strict: bool,
+        assign: bool,
+        reports: tuple[list[str], list[str], list[str]],
     ) -> None:
         local = {} if metadata is None else dict(metadata.get(prefix[:-1], {}))
         if assign:
@@ -244,6 +249,7 @@ class StateDictMixin:
         for hook in self._state_hooks("_load_state_dict_post_hooks"):
             if hook(self, keys) is not None:
                 raise RuntimeError(
-                    "Hooks registered with ``register_load_state_dict_post_hook`` are not expected to return new values, "
+                    "Hooks registered with ``register_load_state_dict_post_hook`` are not expected to return "
+                    "new values, "
                     "if incompatible_keys need to be modified, it should be done inplace."
                 )

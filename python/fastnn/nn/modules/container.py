@@ -118,16 +118,12 @@ class Sequential(_Numbered):
 
     def __add__(self, other: Any) -> Sequential:
         if not isinstance(other, Sequential):
-            raise ValueError(
-                f"add operator supports only objects of Sequential class, but {type(other)} is given."
-            )
+            raise ValueError(f"add operator supports only objects of Sequential class, but {type(other)} is given.")
         return Sequential(*self, *other)
 
     def __iadd__(self, other: Any) -> Sequential:
         if not isinstance(other, Sequential):
-            raise ValueError(
-                f"add operator supports only objects of Sequential class, but {type(other)} is given."
-            )
+            raise ValueError(f"add operator supports only objects of Sequential class, but {type(other)} is given.")
         return self.extend(other)
 
     def __mul__(self, times: int) -> Sequential:
@@ -191,9 +187,7 @@ class ModuleList(_Numbered):
                 runs.append([i, i, text])
         if not runs:
             return self._get_name() + "()"
-        lines = [
-            indent(f"({a}): {text}" if a == b else f"({a}-{b}): {b - a + 1} x {text}", 2) for a, b, text in runs
-        ]
+        lines = [indent(f"({a}): {text}" if a == b else f"({a}-{b}): {b - a + 1} x {text}", 2) for a, b, text in runs]
         return self._get_name() + "(\n  " + "\n  ".join(lines) + "\n)"
 
 
@@ -249,7 +243,8 @@ class ModuleDict(Module):
         """Add members from a mapping or from (name, module) pairs."""
         if not hasattr(modules, "__iter__"):
             raise TypeError(
-                f"ModuleDict.update should be called with an iterable of key/value pairs, but got {type(modules).__name__}"
+                "ModuleDict.update should be called with an iterable of key/value pairs, but got "
+                f"{type(modules).__name__}"
             )
         if hasattr(modules, "items"):
             modules = modules.items()
@@ -350,7 +345,9 @@ class ParameterDict(Module):
     @staticmethod
     def _name(key: Any) -> str:
         if not isinstance(key, str):
-            raise TypeError(f"Index given to ParameterDict cannot be used as a key as it is not a string (type is '{type(key)}').")
+            raise TypeError(
+                f"Index given to ParameterDict cannot be used as a key as it is not a string (type is '{type(key)}')."
+            )
         return key
 
     def __getitem__(self, key: str) -> Any:
@@ -426,7 +423,8 @@ class ParameterDict(Module):
         """Add values from a mapping or from (name, value) pairs."""
         if not hasattr(parameters, "__iter__"):
             raise TypeError(
-                f"ParametersDict.update should be called with an iterable of key/value pairs, but got {type(parameters).__name__}"
+                "ParametersDict.update should be called with an iterable of key/value pairs, but got "
+                f"{type(parameters).__name__}"
             )
         for key, value in parameters.items() if hasattr(parameters, "items") else parameters:
             self[key] = value

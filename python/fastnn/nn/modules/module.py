@@ -105,7 +105,8 @@ class Module(StateDictMixin):
                     if changed is not None:
                         if not (isinstance(changed, tuple) and len(changed) == 2):
                             raise RuntimeError(
-                                f"forward pre-hook must return None or a tuple of (new_args, new_kwargs), but got {changed}."
+                                "forward pre-hook must return None or a tuple of (new_args, new_kwargs), but "
+                                f"got {changed}."
                             )
                         args, kwargs = changed
                 else:
@@ -233,7 +234,8 @@ class Module(StateDictMixin):
         elif name in own["_buffers"]:
             if value is not None and not isinstance(value, _Tensor):
                 raise TypeError(
-                    f"cannot assign '{_typename(value)}' as buffer '{name}' (torch.nn.Buffer, torch.Tensor or None expected)"
+                    f"cannot assign '{_typename(value)}' as buffer '{name}' (torch.nn.Buffer, torch.Tensor or "
+                    "None expected)"
                 )
             own["_buffers"][name] = value
         elif isinstance(value, Buffer):
@@ -262,7 +264,11 @@ class Module(StateDictMixin):
         if not isinstance(name, str):
             raise TypeError(f"{kind} name should be a string. Got {_typename(name)}")
         if "." in name:
-            raise KeyError(f'{kind} name can\'t contain "."' if kind != "module" else f'module name can\'t contain ".", got: {name}')
+            raise KeyError(
+                f'{kind} name can\'t contain "."'
+                if kind != "module"
+                else f'module name can\'t contain ".", got: {name}'
+            )
         if name == "":
             raise KeyError(f'{kind} name can\'t be empty string ""')
         if hasattr(self, name) and name not in table:
@@ -276,11 +282,13 @@ class Module(StateDictMixin):
         if param is not None:
             if not isinstance(param, Parameter):
                 raise TypeError(
-                    f"cannot assign '{_typename(param)}' object to parameter '{name}' (torch.nn.Parameter or None required)"
+                    f"cannot assign '{_typename(param)}' object to parameter '{name}' (torch.nn.Parameter or "
+                    "None required)"
                 )
             if param.grad_fn is not None:
                 raise ValueError(
-                    f"Cannot assign non-leaf Tensor to parameter '{name}'. Model parameters must be created explicitly; "
+                    f"Cannot assign non-leaf Tensor to parameter '{name}'. Model parameters must be created "
+                    "explicitly; "
                     "to express it as a function of another tensor, compute it in forward()."
                 )
         self._parameters[name] = param
@@ -571,7 +579,9 @@ def _parse_to(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
         elif isinstance(value, (str, int, fastnn.device)):
             device = value
         elif value is not None:
-            raise TypeError(f"to() received an invalid argument of type {_typename(value)}: expected a device, dtype or Tensor")
+            raise TypeError(
+                f"to() received an invalid argument of type {_typename(value)}: expected a device, dtype or Tensor"
+            )
     if tensor is not None:
         device, dtype = tensor.device, tensor.dtype
     return device, dtype

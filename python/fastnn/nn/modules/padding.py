@@ -53,7 +53,9 @@ def _family(base: Any, prefix: str, mode: str, doc: str) -> dict[str, Any]:
     """The 1d, 2d and 3d layers of one kind."""
     return {
         f"{prefix}{n}d": type(
-            f"{prefix}{n}d", (base,), {"_n": n, "_mode": mode, "__doc__": f"{doc} ({n} dimensions).", "__module__": __name__}
+            f"{prefix}{n}d",
+            (base,),
+            {"_n": n, "_mode": mode, "__doc__": f"{doc} ({n} dimensions).", "__module__": __name__},
         )
         for n in (1, 2, 3)
     }

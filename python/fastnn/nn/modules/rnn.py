@@ -133,7 +133,7 @@ class RNNBase(Module):
         return [out, self.hidden_size] if self.mode == "LSTM" else [out]
 
     def _check_state(self, state: tuple[Any, ...], batch: int) -> None:
-        for which, (tensor, width) in enumerate(zip(state, self._state_sizes())):
+        for which, (tensor, width) in enumerate(zip(state, self._state_sizes(), strict=False)):
             wanted = (self.num_layers * self._directions, batch, width)
             if tuple(tensor.shape) != wanted:
                 name = ("Expected hidden size", "Expected hidden[1] size")[which]
@@ -159,7 +159,7 @@ class RNNBase(Module):
             x = outputs[0] if len(outputs) == 1 else _C.cat(outputs, -1)
             if self.dropout > 0 and self.training and layer < self.num_layers - 1:
                 x = dropout(x, self.dropout)
-        return x, tuple(_C.stack(list(parts), 0) for parts in zip(*lasts))
+        return x, tuple(_C.stack(list(parts), 0) for parts in zip(*lasts, strict=False))
 
     def forward(self, input: Any, hx: Any = None) -> Any:
         from ..utils.rnn import PackedSequence
@@ -359,7 +359,9 @@ class RNNCellBase(Module):
             if state.size(0) != x.size(0):
                 raise RuntimeError(f"Input batch size {x.size(0)} doesn't match hidden0 batch size {state.size(0)}")
             if state.size(1) != self.hidden_size:
-                raise RuntimeError(f"hidden0 has inconsistent hidden_size: got {state.size(1)}, expected {self.hidden_size}")
+                raise RuntimeError(
+                    f"hidden0 has inconsistent hidden_size: got {state.size(1)}, expected {self.hidden_size}"
+                )
         return x, states, batched
 
     def _input_part(self, x: Any) -> Any:

@@ -80,12 +80,14 @@ def pack_padded_sequence(
     steps = lengths.tolist()
     x = input.transpose(0, 1) if batch_first else input
     if len(steps) != x.size(1):
-        raise RuntimeError(f"Expected `len(lengths)` to be equal to batch_size, but got {len(steps)} (batch_size={x.size(1)})")
+        raise RuntimeError(
+            f"Expected `len(lengths)` to be equal to batch_size, but got {len(steps)} (batch_size={x.size(1)})"
+        )
     if not steps or steps[-1] <= 0 or min(steps) <= 0:
         raise RuntimeError(
             "Length of all samples has to be greater than 0, but found an element in 'lengths' that is <= 0"
         )
-    if any(a < b for a, b in zip(steps, steps[1:])):
+    if any(a < b for a, b in zip(steps, steps[1:], strict=False)):
         raise RuntimeError(
             "`lengths` array must be sorted in decreasing order when `enforce_sorted` is True. You can pass "
             "`enforce_sorted=False` to pack_padded_sequence and/or pack_sequence to sidestep this requirement if you "
@@ -156,7 +158,7 @@ def unpad_sequence(padded_sequences: Tensor, lengths: Tensor, batch_first: bool 
     """Undo pad_sequence."""
     if not batch_first:
         padded_sequences = padded_sequences.transpose(0, 1)
-    return [row[:n] for row, n in zip(padded_sequences, lengths.tolist())]
+    return [row[:n] for row, n in zip(padded_sequences, lengths.tolist(), strict=False)]
 
 
 def pack_sequence(sequences: Iterable[Tensor], enforce_sorted: bool = True) -> PackedSequence:
