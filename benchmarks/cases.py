@@ -29,8 +29,13 @@ class Inputs:
         self.rng = np.random.default_rng(0)
 
     def normal(self, *shape: int, grad: bool = True, scale: float = 1.0) -> Any:
-        values = np.asarray(scale * self.rng.standard_normal(shape), dtype=np.float32)
-        t = torch.from_numpy(values).to(self.dtype).requires_grad_(grad)
+        return self._tensor(scale * self.rng.standard_normal(shape), grad)
+
+    def uniform(self, *shape: int) -> Any:
+        return self._tensor(self.rng.uniform(0.05, 0.95, shape), True)
+
+    def _tensor(self, values: Any, grad: bool) -> Any:
+        t = torch.from_numpy(np.asarray(values, dtype=np.float32)).to(self.dtype).requires_grad_(grad)
         if grad:
             self.leaves.append(t)
         return t

@@ -6,10 +6,12 @@ makemore_compare is given outputs of both sides made by hand; the table is run b
 from __future__ import annotations
 
 import importlib.util
+import re
 import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -64,6 +66,19 @@ def test_what_counts_as_equal(old: str, new: str, ok: bool, makemore: ModuleType
 def test_two_roundings_are_one_too_many(makemore: ModuleType) -> None:
     result = makemore.compare(OUTPUT, OUTPUT.replace("2.9107", "2.9108").replace("3.3001", "3.3000"))
     assert result.last_digit == 2 and not result.ok
+
+
+def test_every_op_is_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(FOLDER))
+    timed = {op for table in ("cases", "cases_rest") for case in tables(table) for op in case.ops}
+    declared = re.findall(r"^FNN_OP\((\w+)\)", (FOLDER.parent / "csrc" / "ops" / "ops.def").read_text(), re.MULTILINE)
+    assert declared
+    assert not {name.lower() for name in declared} - timed
+
+
+def tables(name: str) -> list[Any]:
+    module = importlib.import_module(name)
+    return [*getattr(module, name.upper())]
 
 
 def test_bench_runs_its_table() -> None:
