@@ -1,8 +1,10 @@
 """`torch` by another name: makes `import torch` and `import torch.x.y` give fastnn's modules.
 
-Invariant: torch.x.y and fastnn.x.y are one module object, executed once, whose __name__ and __spec__ stay fastnn's. What fastnn does not have
-is a ModuleNotFoundError with the torch path. Real torch is never mixed in: if it is loaded already, installing is refused.
-Does not: rename anything inside fastnn, or reach packages built on torch. Read next: _stub/torch/__init__.py, _script.py.
+Invariant: torch.x.y and fastnn.x.y are one module object, executed once, whose __name__ and __spec__ stay fastnn's.
+What fastnn does not have is a ModuleNotFoundError with the torch path. Real torch is never mixed in: if it is loaded
+already, installing is refused.
+Does not: rename anything inside fastnn, or reach packages built on torch. Read next: _stub/torch/__init__.py,
+_script.py.
 """
 
 from __future__ import annotations
@@ -73,7 +75,8 @@ def install_as_torch() -> None:
     if loaded is not None:
         where = getattr(loaded, "__file__", None) or "?"
         raise RuntimeError(
-            f"fastnn.install_as_torch: PyTorch is already imported (from {where}); install before the first `import torch`"
+            f"fastnn.install_as_torch: PyTorch is already imported (from {where}); install before the first `import "
+            "torch`"
         )
     sys.meta_path.insert(0, TorchFinder())
     for name, module in list(sys.modules.items()):

@@ -1,6 +1,7 @@
 """compile: accepted, and the identity.
 
-Invariant: results are those of the uncompiled model, state dicts carry no prefix. Does not: generate code. Read next: compiler/__init__.py.
+Invariant: results are those of the uncompiled model, state dicts carry no prefix. Does not: generate code. Read next:
+compiler/__init__.py.
 """
 
 from __future__ import annotations
@@ -20,5 +21,8 @@ def compile(  # noqa: A001  (torch's name)
     disable: bool = False,
     **others: Any,
 ) -> Any:
-    """`model` itself (without one: a decorator). fastnn's kernels are compiled already; all options are accepted and change nothing."""
+    """`model` itself (without one: a decorator).
+
+    fastnn's kernels are compiled already; all options are accepted and change nothing.
+    """
     return (lambda f: f) if model is None else model

@@ -1,7 +1,8 @@
 """Pickle streams of .pt files: a writer that names everything as PyTorch does, and two readers.
 
-Invariant: a file holds torch's names only, never fastnn's, so PyTorch reads what fastnn writes and the other way round. The restricted
-reader calls nothing but the functions of its table and sets attributes only on instances of types that the table or the user allows.
+Invariant: a file holds torch's names only, never fastnn's, so PyTorch reads what fastnn writes and the other way round.
+The restricted reader calls nothing but the functions of its table and sets attributes only on instances of types that
+the table or the user allows.
 Does not: touch files; storages are numbered here, their bytes belong to serialization.py. Read next: serialization.py.
 """
 
@@ -60,7 +61,7 @@ _KINDS = {name: Global("torch", name) for name in STORAGES}
 
 
 def dtype_name(dtype: Any) -> str:
-    """"float32" of fastnn.float32."""
+    """ "float32" of fastnn.float32."""
     return str(dtype).rpartition(".")[2]
 
 
@@ -102,7 +103,14 @@ class Writer(pickle._Pickler):  # type: ignore[name-defined]
             if state:
                 return _PARAMETER_WITH_STATE, (data, t.requires_grad, OrderedDict(), state)
             return _PARAMETER, (data, t.requires_grad, OrderedDict())
-        args = (self._storage(t), t.storage_offset(), tuple(t.size()), tuple(t.stride()), t.requires_grad, OrderedDict())
+        args = (
+            self._storage(t),
+            t.storage_offset(),
+            tuple(t.size()),
+            tuple(t.stride()),
+            t.requires_grad,
+            OrderedDict(),
+        )
         if type(t) is fastnn.Tensor and not state:
             return _TENSOR, args
         return _FROM_TYPE, (_TENSOR, type(t), args, state)
@@ -154,12 +162,17 @@ def dumps(obj: Any, protocol: int) -> tuple[bytes, list[Any]]:
     return out.getvalue(), writer.arrays
 
 
-def rebuild_tensor(base: Any, offset: int, size: Any, stride: Any, requires_grad: bool = False, hooks: Any = None, metadata: Any = None) -> Any:
+def rebuild_tensor(
+    base: Any, offset: int, size: Any, stride: Any, requires_grad: bool = False, hooks: Any = None, metadata: Any = None
+) -> Any:
     """A tensor over a loaded storage (`base` is the 1-D tensor of all of it)."""
     size, stride = tuple(size), tuple(stride)
     reach = offset + sum((n - 1) * s for n, s in zip(size, stride, strict=True)) if 0 not in size else offset - 1
     if min((offset, *size, *stride)) < 0 or reach >= base.numel():
-        raise RuntimeError(f"load: tensor of size {size}, stride {stride}, offset {offset} exceeds its storage of {base.numel()} elements")
+        raise RuntimeError(
+            f"load: tensor of size {size}, stride {stride}, offset {offset} exceeds its storage of {base.numel()} "
+            "elements"
+        )
     return base.as_strided(size, stride, offset).data.requires_grad_(requires_grad)
 
 
@@ -220,7 +233,10 @@ def _allowed() -> dict[str, Any]:
 
 
 class SafeReader(pickle._Unpickler):  # type: ignore[name-defined]
-    """Unpickler for weights_only=True. Errors: UnpicklingError for any other name and for state on an object of another type."""
+    """Unpickler for weights_only=True.
+
+    Errors: UnpicklingError for any other name and for state on an object of another type.
+    """
 
     dispatch = pickle._Unpickler.dispatch.copy()  # type: ignore[attr-defined]
 

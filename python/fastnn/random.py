@@ -1,6 +1,7 @@
 """The default random generator and its seed.
 
-Invariant: all functions act on `default_generator`, the one random ops use without generator=. Does not: touch Python's or NumPy's streams.
+Invariant: all functions act on `default_generator`, the one random ops use without generator=. Does not: touch Python's
+or NumPy's streams.
 Read next: utils/data/_utils/worker.py, which swaps its state for virtual workers.
 """
 
@@ -42,9 +43,15 @@ def set_rng_state(new_state: Any) -> None:
 
 @contextlib.contextmanager
 def fork_rng(
-    devices: Any = None, enabled: bool = True, _caller: str = "fork_rng", _devices_kw: str = "devices", device_type: Any = None
+    devices: Any = None,
+    enabled: bool = True,
+    _caller: str = "fork_rng",
+    _devices_kw: str = "devices",
+    device_type: Any = None,
 ) -> Iterator[None]:
-    """A block whose random draws leave the default generator as it was; `devices` is accepted and means nothing on a CPU."""
+    """A block whose random draws leave the default generator as it was; `devices` is accepted and means nothing on a
+    CPU.
+    """
     if not enabled:
         yield
         return

@@ -1,7 +1,8 @@
 """save and load: PyTorch's .pt files, written and read without PyTorch.
 
-Invariant: a zip archive of stored (uncompressed) entries: <name>/data.pkl, <name>/data/<number> for each storage with its bytes at a multiple
-of 64, <name>/version. Each storage is written once, so views and tied weights stay what they are. Reading runs no code unless
+Invariant: a zip archive of stored (uncompressed) entries: <name>/data.pkl, <name>/data/<number> for each storage with
+its bytes at a multiple of 64, <name>/version. Each storage is written once, so views and tied weights stay what they
+are. Reading runs no code unless
 weights_only=False asks for it.
 Does not: write the format from before PyTorch 1.6 (it reads it). Read next: _pickling.py.
 """
@@ -79,7 +80,8 @@ def save(
 ) -> None:
     """Write `obj` (tensors, containers, modules, numbers, ...) to a path or a binary file object.
 
-    Errors: RuntimeError if the folder does not exist. Source: https://docs.pytorch.org/docs/stable/generated/torch.save.html
+    Errors: RuntimeError if the folder does not exist. Source:
+    https://docs.pytorch.org/docs/stable/generated/torch.save.html
     """
     if not _use_new_zipfile_serialization:
         raise NotImplementedError("save: the file format from before PyTorch 1.6 is not written by fastnn")
@@ -94,7 +96,9 @@ def save(
     elif hasattr(f, "write"):
         _write(f, "archive", data, arrays)
     else:
-        raise AttributeError(f"expected 'f' to be string, path, or a file-like object with a 'write' attribute, but got {type(f)}")
+        raise AttributeError(
+            f"expected 'f' to be string, path, or a file-like object with a 'write' attribute, but got {type(f)}"
+        )
 
 
 def _write(out: IO[bytes], name: str, data: bytes, arrays: list[Any]) -> None:
@@ -108,7 +112,7 @@ def _write(out: IO[bytes], name: str, data: bytes, arrays: list[Any]) -> None:
 
 
 def _entry(archive: zipfile.ZipFile, out: IO[bytes], name: str, content: Any) -> None:
-    """Store an entry whose content starts at a multiple of ALIGNMENT: the local header is followed by a padding field."""
+    """Store an entry whose content starts at a multiple of ALIGNMENT, by a padding field in its local header."""
     info = zipfile.ZipInfo(name)  # fixed date: equal objects give equal files
     start = archive.start_dir + 30 + len(name.encode()) + 4
     pad = -start % ALIGNMENT
@@ -127,9 +131,11 @@ def load(
 ) -> Any:
     """Read what `save`, here or in PyTorch, wrote.
 
-    weights_only (default True) allows tensors, parameters and plain containers and runs no code of the file; False unpickles anything, so
-    only for files you trust. float16 and bfloat16 become float32. `mmap` is accepted and changes nothing.
-    Errors: pickle.UnpicklingError for what weights_only refuses and for files that are no .pt files; EOFError for an empty one.
+    weights_only (default True) allows tensors, parameters and plain containers and runs no code of the file; False
+    unpickles anything, so only for files you trust. float16 and bfloat16 become float32. `mmap` is accepted and changes
+    nothing.
+    Errors: pickle.UnpicklingError for what weights_only refuses and for files that are no .pt files; EOFError for an
+    empty one.
     Source: https://docs.pytorch.org/docs/stable/generated/torch.load.html
     """
     if weights_only is None:
@@ -141,7 +147,8 @@ def load(
             return _load(file, map_location, weights_only, pickle_load_args)
     if not hasattr(f, "read") or not hasattr(f, "seek"):
         raise AttributeError(
-            f"'{type(f).__name__}' object has no attribute 'seek'. You can only torch.load from a file that is seekable. Please "
+            f"'{type(f).__name__}' object has no attribute 'seek'. You can only torch.load from a file that is "
+            "seekable. Please "
             "pre-load the data into a buffer like io.BytesIO and try to load from it instead."
         )
     return _load(f, map_location, weights_only, pickle_load_args)
@@ -163,7 +170,8 @@ def _load(file: IO[bytes], map_location: Any, weights_only: bool, options: dict[
         if not weights_only:
             raise
         raise pickle.UnpicklingError(
-            "Weights only load failed. `load` reads tensors and plain containers only, unless weights_only=False is given, which can "
+            "Weights only load failed. `load` reads tensors and plain containers only, unless weights_only=False is "
+            "given, which can "
             f"run code from the file: do that only if you trust its source.\n\tWeightsUnpickler error: {error}"
         ) from None
 
@@ -193,7 +201,12 @@ class _Storages:
 
     def get(self, pid: Any, content: Callable[[str], bytes] | None = None) -> Any:
         """The tensor for a persistent id ("storage", type, key, location, elements, ...)."""
-        if not isinstance(pid, tuple) or len(pid) < 5 or pid[0] != "storage" or not isinstance(pid[1], _pickling.Global):
+        if (
+            not isinstance(pid, tuple)
+            or len(pid) < 5
+            or pid[0] != "storage"
+            or not isinstance(pid[1], _pickling.Global)
+        ):
             raise pickle.UnpicklingError(f"persistent id {pid!r} is not a storage of a dtype fastnn has")
         _, kind, key, location, numel = pid[:5]
         if len(pid) > 5 and pid[5] is not None:
@@ -219,8 +232,10 @@ class _Storages:
         where = str(where)
         if where.partition(":")[0] == "cuda":
             raise RuntimeError(
-                "Attempting to deserialize object on a CUDA device but torch.cuda.is_available() is False. If you are running on a "
-                "CPU-only machine, please use torch.load with map_location=torch.device('cpu') to map your storages to the CPU."
+                "Attempting to deserialize object on a CUDA device but torch.cuda.is_available() is False. If you "
+                "are running on a "
+                "CPU-only machine, please use torch.load with map_location=torch.device('cpu') to map your storages "
+                "to the CPU."
             )
         if where.partition(":")[0] != "cpu":
             raise RuntimeError(f"load: don't know how to restore data of device {where}: fastnn has cpu only")
@@ -230,7 +245,9 @@ class _Storages:
         dtype, target = self.dtypes[key], self.tensors[key].numpy()
         raw = {"bfloat16": "<u2", "float16": "<f2"}.get(dtype, target.dtype.newbyteorder("<"))
         if len(content) != target.size * np.dtype(raw).itemsize:
-            raise RuntimeError(f"load: storage {key} has {len(content)} bytes, expected {target.size * np.dtype(raw).itemsize}")
+            raise RuntimeError(
+                f"load: storage {key} has {len(content)} bytes, expected {target.size * np.dtype(raw).itemsize}"
+            )
         values: Any = np.frombuffer(content, raw)
         if dtype == "bfloat16":  # the upper half of a float32
             values = (values.astype(np.uint32) << 16).view(np.float32)
@@ -247,7 +264,9 @@ def _load_zip(file: IO[bytes], map_location: Any, weights_only: bool, options: d
         names = archive.namelist()
         pickles = [n for n in names if n.endswith("/data.pkl")]
         if not pickles:
-            raise RuntimeError("load: this zip archive is no .pt file: it has no data.pkl (TorchScript archives are not supported)")
+            raise RuntimeError(
+                "load: this zip archive is no .pt file: it has no data.pkl (TorchScript archives are not supported)"
+            )
         root = pickles[0][: -len("data.pkl")]
         if f"{root}constants.pkl" in names:
             raise NotImplementedError("load: this is a TorchScript archive; fastnn has no torch.jit")
@@ -255,11 +274,15 @@ def _load_zip(file: IO[bytes], map_location: Any, weights_only: bool, options: d
             raise NotImplementedError("load: files of big-endian machines are not supported")
         storages = _Storages(map_location)
         data = io.BytesIO(archive.read(pickles[0]))
-        return _reader(data, lambda pid: storages.get(pid, lambda key: archive.read(f"{root}data/{key}")), weights_only, options)
+        return _reader(
+            data, lambda pid: storages.get(pid, lambda key: archive.read(f"{root}data/{key}")), weights_only, options
+        )
 
 
 def _load_legacy(file: IO[bytes], map_location: Any, weights_only: bool, options: dict[str, Any]) -> Any:
-    """Files from before PyTorch 1.6: magic, version, system, object, storage keys as pickles, then each storage as a count and its bytes."""
+    """Files from before PyTorch 1.6: magic, version, system, object, storage keys as pickles, then each storage as a
+    count and its bytes.
+    """
     storages = _Storages(map_location)
     if _reader(file, storages.get, weights_only, options) != LEGACY_MAGIC:
         raise pickle.UnpicklingError("load: this is no .pt file")

@@ -1,6 +1,8 @@
-"""DataLoader beside torch's, whose workers are real processes: equal batches, equal random streams during and after, equal errors.
+"""DataLoader beside torch's, whose workers are real processes: equal batches, equal random streams during and after,
+equal errors.
 
-Invariant: datasets draw from torch's, Python's and NumPy's global streams inside __getitem__, so a wrong state anywhere shows in the values.
+Invariant: datasets draw from torch's, Python's and NumPy's global streams inside __getitem__, so a wrong state anywhere
+shows in the values.
 Does not: test samplers alone (test_samplers.py). Read next: test_samplers.py.
 """
 
@@ -20,7 +22,9 @@ Pair = collections.namedtuple("Pair", "x y")
 
 
 def noisy(lib: Any, n: int = 23, normals: int = 1, own: bool = False) -> Any:
-    """A map-style dataset whose items hold draws of all three libraries; `normals` NumPy normals leave or use up a cached one."""
+    """A map-style dataset whose items hold draws of all three libraries; `normals` NumPy normals leave or use up a
+    cached one.
+    """
 
     class Noisy(lib.utils.data.Dataset):
         def __init__(self) -> None:
@@ -36,14 +40,31 @@ def noisy(lib: Any, n: int = 23, normals: int = 1, own: bool = False) -> Any:
             where = -1 if info is None else info.id * 1000 + info.num_workers
             mine = 0.0 if self.generator is None else lib.rand(1, generator=self.generator).item()
             gauss = sum(np.random.standard_normal() for _ in range(normals))
-            return i, where, self.calls, lib.rand(2).tolist(), random.random(), random.gauss(0, 1), np.random.rand(), gauss, mine
+            return (
+                i,
+                where,
+                self.calls,
+                lib.rand(2).tolist(),
+                random.random(),
+                random.gauss(0, 1),
+                np.random.rand(),
+                gauss,
+                mine,
+            )
 
     return Noisy()
 
 
 def streams(lib: Any) -> list[float]:
     """One draw of each global stream."""
-    return [lib.rand(1).item(), lib.randn(1).item(), random.random(), random.gauss(0, 1), np.random.rand(), np.random.standard_normal()]
+    return [
+        lib.rand(1).item(),
+        lib.randn(1).item(),
+        random.random(),
+        random.gauss(0, 1),
+        np.random.rand(),
+        np.random.standard_normal(),
+    ]
 
 
 def seed(lib: Any, value: int = 11) -> None:
@@ -52,7 +73,9 @@ def seed(lib: Any, value: int = 11) -> None:
     np.random.seed(value)
 
 
-def run(lib: Any, dataset: Any, epochs: int = 2, between: bool = False, stop: int | None = None, **options: Any) -> list[Any]:
+def run(
+    lib: Any, dataset: Any, epochs: int = 2, between: bool = False, stop: int | None = None, **options: Any
+) -> list[Any]:
     seed(lib)
     if options.pop("own_generator", False):
         options["generator"] = lib.Generator().manual_seed(99)
@@ -100,7 +123,9 @@ def test_cached_normals(normals: int, workers: int) -> None:
     assert run(fastnn, noisy(fastnn, 14, normals), **options) == run(torch, noisy(torch, 14, normals), **options)
 
 
-@pytest.mark.parametrize("options", [{"prefetch_factor": 1}, {"prefetch_factor": 4}, {"persistent_workers": True}, {"stop": 1}])
+@pytest.mark.parametrize(
+    "options", [{"prefetch_factor": 1}, {"prefetch_factor": 4}, {"persistent_workers": True}, {"stop": 1}]
+)
 def test_worker_options(options: dict[str, Any]) -> None:
     options = {"num_workers": 2, "batch_size": 4, "shuffle": True, "between": True, "epochs": 3, **options}
     assert run(fastnn, noisy(fastnn), **options) == run(torch, noisy(torch), **options)

@@ -1,6 +1,7 @@
 """Samplers, splits and composed datasets beside torch's: equal indices, equal use of the random streams, equal errors.
 
-Invariant: after each case both libraries' default generators must give the same next number. Does not: load batches. Read next: test_dataloader.py.
+Invariant: after each case both libraries' default generators must give the same next number. Does not: load batches.
+Read next: test_dataloader.py.
 """
 
 from __future__ import annotations

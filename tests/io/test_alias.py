@@ -1,6 +1,7 @@
 """`torch` by another name: one module object under both names, children included, and no mixing with real PyTorch.
 
-Invariant: each case is a fresh interpreter. Does not: run scripts (tests of the command line do). Read next: ../support.py.
+Invariant: each case is a fresh interpreter. Does not: run scripts (tests of the command line do). Read next:
+../support.py.
 """
 
 from __future__ import annotations
@@ -55,7 +56,10 @@ print("ok")
     assert out(code) == ["ok"]
 
 
-@pytest.mark.parametrize("name", ["torch.jit", "torch.onnx", "torch.sparse.x", "torch.cli", "torch._alias", "torch.kernels", "torch.nn.nothing"])
+@pytest.mark.parametrize(
+    "name",
+    ["torch.jit", "torch.onnx", "torch.sparse.x", "torch.cli", "torch._alias", "torch.kernels", "torch.nn.nothing"],
+)
 def test_missing_modules(name: str) -> None:
     code = f"""
 try:

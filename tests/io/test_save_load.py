@@ -1,6 +1,7 @@
 """save and load beside torch's, in all four directions: equal values, shared storages, views, the same refusals.
 
-Invariant: weights_only=True must never run code of a file. Does not: test safetensors (tests of the train command do). Read next: ../support.py.
+Invariant: weights_only=True must never run code of a file. Does not: test safetensors (tests of the train command do).
+Read next: ../support.py.
 """
 
 from __future__ import annotations
@@ -302,7 +303,9 @@ def test_errors(lib: Any, tmp_path: Path) -> None:
         lib.load(io.BytesIO(buffer.getvalue()[:-200]))
 
 
-@pytest.mark.parametrize(("offset", "size", "stride"), [(1, (4,), (1,)), (0, (2, 2), (3, 1)), (-1, (2,), (1,)), (0, (2,), (-1,))])
+@pytest.mark.parametrize(
+    ("offset", "size", "stride"), [(1, (4,), (1,)), (0, (2, 2), (3, 1)), (-1, (2,), (1,)), (0, (2,), (-1,))]
+)
 def test_views_stay_inside_their_storage(offset: int, size: Any, stride: Any) -> None:
     """A file with a tensor that reaches beyond its storage is refused, not read out of bounds."""
     from fastnn import _pickling

@@ -1,6 +1,7 @@
 """The small packages scripts probe, and distributions: beside torch where torch's CPU build answers.
 
-Invariant: an answer equal to torch's, or an error that names what is missing. Does not: test the alias. Read next: test_alias.py.
+Invariant: an answer equal to torch's, or an error that names what is missing. Does not: test the alias. Read next:
+test_alias.py.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
-"""Optimizers beside torch's: the same parameters after the same gradients, bit for bit; state dicts that fit both; the same errors.
+"""Optimizers beside torch's: the same parameters after the same gradients, bit for bit; state dicts that fit both; the
+same errors.
 
-Invariant: both libraries get the same NumPy arrays. Does not: train models (tests/scripts do). Read next: test_schedulers.py.
+Invariant: both libraries get the same NumPy arrays. Does not: train models (tests/scripts do). Read next:
+test_schedulers.py.
 """
 
 from __future__ import annotations
@@ -9,11 +11,12 @@ import inspect
 import warnings
 from typing import Any
 
-import fastnn
 import numpy as np
 import pytest
 import torch
 from support import same
+
+import fastnn
 
 SHAPES = [(3, 5), (7,), (), (2, 3, 4), (129,)]
 
@@ -210,7 +213,10 @@ ERRORS = [
     (lambda o, lib: o.Adam([lib.ones(2)], fused=True, foreach=True), RuntimeError),
     (lambda o, lib: o.Adam([lib.ones(2)]).add_param_group([1]), TypeError),
     (lambda o, lib: o.Adam([lib.ones(2)]).load_state_dict({"state": {}, "param_groups": []}), ValueError),
-    (lambda o, lib: o.Adam([lib.ones(2)]).load_state_dict({"state": {}, "param_groups": [{"params": [0, 1]}]}), ValueError),
+    (
+        lambda o, lib: o.Adam([lib.ones(2)]).load_state_dict({"state": {}, "param_groups": [{"params": [0, 1]}]}),
+        ValueError,
+    ),
     (lambda o, lib: o.RMSprop([lib.ones(2)], alpha=-1), ValueError),
     (lambda o, lib: o.Adadelta([lib.ones(2)], rho=2.0), ValueError),
     (lambda o, lib: o.Adagrad([lib.ones(2)], lr_decay=-2.0), ValueError),

@@ -1,6 +1,8 @@
-"""Learning-rate schedulers beside torch's: equal rates (and momenta) to the last bit over many epochs, equal state dicts, resuming.
+"""Learning-rate schedulers beside torch's: equal rates (and momenta) to the last bit over many epochs, equal state
+dicts, resuming.
 
-Invariant: the rates are plain floats, so == is the measure. Does not: look at parameters. Read next: test_optimizers.py.
+Invariant: the rates are plain floats, so == is the measure. Does not: look at parameters. Read next:
+test_optimizers.py.
 """
 
 from __future__ import annotations
@@ -9,9 +11,10 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-import fastnn
 import pytest
 import torch
+
+import fastnn
 
 SCHEDULES: dict[str, Callable[[Any, Any], Any]] = {
     "lambda": lambda s, o: s.LambdaLR(o, lambda e: 0.95**e),
@@ -29,12 +32,18 @@ SCHEDULES: dict[str, Callable[[Any, Any], Any]] = {
     "restarts": lambda s, o: s.CosineAnnealingWarmRestarts(o, 3, 2, 1e-4),
     "restarts1": lambda s, o: s.CosineAnnealingWarmRestarts(o, 4),
     "onecycle": lambda s, o: s.OneCycleLR(o, 0.5, total_steps=30),
-    "onecycle3": lambda s, o: s.OneCycleLR(o, [0.5, 0.2], epochs=3, steps_per_epoch=10, three_phase=True, anneal_strategy="linear"),
+    "onecycle3": lambda s, o: s.OneCycleLR(
+        o, [0.5, 0.2], epochs=3, steps_per_epoch=10, three_phase=True, anneal_strategy="linear"
+    ),
     "cyclic": lambda s, o: s.CyclicLR(o, 0.01, 0.1, 4, 3),
     "cyclic2": lambda s, o: s.CyclicLR(o, 0.01, 0.1, 4, mode="triangular2"),
     "cyclic3": lambda s, o: s.CyclicLR(o, [0.01, 0.02], [0.1, 0.3], 4, mode="exp_range", gamma=0.9),
-    "cyclic4": lambda s, o: s.CyclicLR(o, 0.01, 0.1, 4, scale_fn=lambda x: 0.5**x, scale_mode="iterations", cycle_momentum=False),
-    "sequential": lambda s, o: s.SequentialLR(o, [s.LinearLR(o, 0.1, 1.0, 5), s.CosineAnnealingLR(o, 10), s.ExponentialLR(o, 0.9)], [5, 15]),
+    "cyclic4": lambda s, o: s.CyclicLR(
+        o, 0.01, 0.1, 4, scale_fn=lambda x: 0.5**x, scale_mode="iterations", cycle_momentum=False
+    ),
+    "sequential": lambda s, o: s.SequentialLR(
+        o, [s.LinearLR(o, 0.1, 1.0, 5), s.CosineAnnealingLR(o, 10), s.ExponentialLR(o, 0.9)], [5, 15]
+    ),
     "chained": lambda s, o: s.ChainedScheduler([s.ConstantLR(o, 0.1, 4), s.ExponentialLR(o, 0.9)]),
 }
 
@@ -88,7 +97,20 @@ def test_state_dict_resumes(name: str) -> None:
         assert look(first) == look(second)
 
 
-@pytest.mark.parametrize("name", ["step", "multistep", "linear", "exponential", "cosine", "polynomial", "lambda", "multiplicative", "constant"])
+RESUMED: dict[str, Callable[[Any, Any], Any]] = {
+    "step": lambda s, o: s.StepLR(o, 3, 0.3, last_epoch=4),
+    "multistep": lambda s, o: s.MultiStepLR(o, [2, 5, 5, 9], 0.3, last_epoch=4),
+    "linear": lambda s, o: s.LinearLR(o, 0.1, 0.7, 7, last_epoch=4),
+    "exponential": lambda s, o: s.ExponentialLR(o, 0.9, last_epoch=4),
+    "cosine": lambda s, o: s.CosineAnnealingLR(o, 5, 1e-4, last_epoch=4),
+    "polynomial": lambda s, o: s.PolynomialLR(o, 9, 1.7, last_epoch=4),
+    "lambda": lambda s, o: s.LambdaLR(o, lambda e: 0.95**e, last_epoch=4),
+    "multiplicative": lambda s, o: s.MultiplicativeLR(o, lambda e: 0.9, last_epoch=4),
+    "constant": lambda s, o: s.ConstantLR(o, 0.25, 4, last_epoch=4),
+}
+
+
+@pytest.mark.parametrize("name", RESUMED)
 def test_last_epoch_resumes(name: str) -> None:
     """Constructed with last_epoch=k over groups that carry initial_lr."""
     found = []
@@ -98,17 +120,7 @@ def test_last_epoch_resumes(name: str) -> None:
             g["initial_lr"] = g["lr"]
             g["lr"] = g["lr"] * 0.5
         s = lib.optim.lr_scheduler
-        sched = {
-            "step": lambda: s.StepLR(opt, 3, 0.3, last_epoch=4),
-            "multistep": lambda: s.MultiStepLR(opt, [2, 5, 5, 9], 0.3, last_epoch=4),
-            "linear": lambda: s.LinearLR(opt, 0.1, 0.7, 7, last_epoch=4),
-            "exponential": lambda: s.ExponentialLR(opt, 0.9, last_epoch=4),
-            "cosine": lambda: s.CosineAnnealingLR(opt, 5, 1e-4, last_epoch=4),
-            "polynomial": lambda: s.PolynomialLR(opt, 9, 1.7, last_epoch=4),
-            "lambda": lambda: s.LambdaLR(opt, lambda e: 0.95**e, last_epoch=4),
-            "multiplicative": lambda: s.MultiplicativeLR(opt, lambda e: 0.9, last_epoch=4),
-            "constant": lambda: s.ConstantLR(opt, 0.25, 4, last_epoch=4),
-        }[name]()
+        sched = RESUMED[name](s, opt)
         rates = [look(opt)]
         for _ in range(8):
             opt.step()
@@ -118,7 +130,9 @@ def test_last_epoch_resumes(name: str) -> None:
     assert found[0] == found[1]
 
 
-@pytest.mark.parametrize("name", ["step", "multistep", "constant", "linear", "exponential", "polynomial", "cosine", "restarts", "lambda"])
+@pytest.mark.parametrize(
+    "name", ["step", "multistep", "constant", "linear", "exponential", "polynomial", "cosine", "restarts", "lambda"]
+)
 def test_step_to_epoch(name: str) -> None:
     found = []
     for lib in (torch, fastnn):
@@ -145,7 +159,32 @@ def test_step_to_epoch(name: str) -> None:
     ],
 )
 def test_plateau(options: dict[str, Any]) -> None:
-    metrics = [1.0, 0.9, 0.95, 0.97, 0.91, 0.9, 0.8999, 0.95, 0.9, 0.85, 1.2, 1.3, 1.1, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0]
+    metrics = [
+        1.0,
+        0.9,
+        0.95,
+        0.97,
+        0.91,
+        0.9,
+        0.8999,
+        0.95,
+        0.9,
+        0.85,
+        1.2,
+        1.3,
+        1.1,
+        1.0,
+        1.0,
+        1.0,
+        1.0,
+        1.0,
+        1.0,
+        1.0,
+        1.0,
+        1.0,
+        1.0,
+        1.0,
+    ]
     found = []
     for lib in (torch, fastnn):
         opt = optimizer(lib, "sgd")

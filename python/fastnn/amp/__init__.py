@@ -1,7 +1,8 @@
 """fastnn.amp: mixed precision, accepted and not done.
 
-Invariant: computation stays in the tensors' own dtype. autocast("cuda") warns and is off, as in PyTorch without a GPU; autocast("cpu", bfloat16)
-is accepted silently and computes in float32, which is more accurate and, here, faster. GradScaler passes everything through.
+Invariant: computation stays in the tensors' own dtype. autocast("cuda") warns and is off, as in PyTorch without a GPU;
+autocast("cpu", bfloat16) is accepted silently and computes in float32, which is more accurate and, here, faster.
+GradScaler passes everything through.
 Does not: change a dtype. Read next: ../cuda/amp/__init__.py.
 """
 
@@ -21,9 +22,14 @@ def is_autocast_available(device_type: str) -> bool:
 
 
 class autocast:
-    """Context manager and decorator without effect; see the module's text. Errors: RuntimeError for an unknown device type."""
+    """Context manager and decorator without effect; see the module's text.
 
-    def __init__(self, device_type: str, dtype: Any = None, enabled: bool = True, cache_enabled: bool | None = None) -> None:
+    Errors: RuntimeError for an unknown device type.
+    """
+
+    def __init__(
+        self, device_type: str, dtype: Any = None, enabled: bool = True, cache_enabled: bool | None = None
+    ) -> None:
         if not isinstance(device_type, str):
             raise ValueError(f"Expected `device_type` of type `str`, got: `{type(device_type)}`")
         if device_type not in ("cpu", "cuda", "mps", "xpu"):
@@ -50,7 +56,9 @@ class autocast:
 
 
 class GradScaler:
-    """Loss scaling for float16, which fastnn does not compute in: scale() returns its argument, step() steps the optimizer."""
+    """Loss scaling for float16, which fastnn does not compute in: scale() returns its argument, step() steps the
+    optimizer.
+    """
 
     def __init__(
         self,

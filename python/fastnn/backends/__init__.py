@@ -1,6 +1,7 @@
 """fastnn.backends: flags that scripts set and read, and answers to "is it there".
 
-Invariant: flags are stored and change nothing; only the CPU is there. Does not: choose kernels (FASTNN_ISA and FASTNN_BLAS do).
+Invariant: flags are stored and change nothing; only the CPU is there. Does not: choose kernels (FASTNN_ISA and
+FASTNN_BLAS do).
 Read next: cuda.py.
 """
 

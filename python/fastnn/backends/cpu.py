@@ -7,5 +7,5 @@ from fastnn import _C
 
 
 def get_cpu_capability() -> str:
-    """"AVX512", "AVX2" or "DEFAULT"."""
+    """ "AVX512", "AVX2" or "DEFAULT"."""
     return {"avx512": "AVX512", "avx2": "AVX2"}.get(_C._isa(), "DEFAULT")

@@ -1,6 +1,7 @@
 """fastnn.cuda: what scripts ask before they decide for the CPU.
 
-Invariant: no device is ever there; seeding does nothing, anything that needs a device raises what PyTorch's CPU build raises.
+Invariant: no device is ever there; seeding does nothing, anything that needs a device raises what PyTorch's CPU build
+raises.
 Does not: run on GPUs. Read next: ../amp/__init__.py.
 """
 
@@ -76,5 +77,7 @@ def _no_cuda(*args: Any, **kwargs: Any) -> NoReturn:
     raise AssertionError("Torch not compiled with CUDA enabled")
 
 
-init = synchronize = current_device = set_device = get_device_name = get_device_properties = get_device_capability = _no_cuda
+init = synchronize = current_device = set_device = get_device_name = get_device_properties = get_device_capability = (
+    _no_cuda
+)
 current_stream = default_stream = get_rng_state = set_rng_state = mem_get_info = _no_cuda

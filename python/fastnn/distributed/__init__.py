@@ -1,6 +1,7 @@
 """fastnn.distributed: importable, and not available.
 
-Invariant: scripts that import its functions and run in one process work; asking for a process group raises. Does not: communicate.
+Invariant: scripts that import its functions and run in one process work; asking for a process group raises. Does not:
+communicate.
 Read next: ../nn/parallel/__init__.py.
 """
 
@@ -26,7 +27,9 @@ def is_torchelastic_launched() -> bool:
 
 def init_process_group(*args: Any, **kwargs: Any) -> NoReturn:
     """Raises: fastnn trains in one process."""
-    raise RuntimeError("torch.distributed.init_process_group: fastnn has no distributed training; run the script in one process")
+    raise RuntimeError(
+        "torch.distributed.init_process_group: fastnn has no distributed training; run the script in one process"
+    )
 
 
 def _no_group(*args: Any, **kwargs: Any) -> NoReturn:

@@ -1,7 +1,7 @@
 """fastnn.distributions: Bernoulli, Categorical, Normal, Uniform.
 
-Invariant: samples draw from the default generator as PyTorch's do; log_prob, entropy and rsample are differentiable. Does not: have the other
-distributions, constraints or transforms. Read next: distribution.py.
+Invariant: samples draw from the default generator as PyTorch's do; log_prob, entropy and rsample are differentiable.
+Does not: have the other distributions, constraints or transforms. Read next: distribution.py.
 """
 
 from .bernoulli import Bernoulli as Bernoulli

@@ -1,6 +1,7 @@
 """Bernoulli distribution.
 
-Invariant: the parameter given (probs or logits) is kept as it is, the other is computed when asked for. Does not: rsample.
+Invariant: the parameter given (probs or logits) is kept as it is, the other is computed when asked for. Does not:
+rsample.
 Read next: categorical.py.
 """
 

@@ -1,6 +1,7 @@
 """Categorical distribution.
 
-Invariant: probs sum to 1 over the last dimension, logits are log-probabilities. Does not: one-hot draws. Read next: distribution.py.
+Invariant: probs sum to 1 over the last dimension, logits are log-probabilities. Does not: one-hot draws. Read next:
+distribution.py.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class Categorical(Distribution):
         self._num_events = given.size(-1)
         if probs is not None:
             self.probs = probs
-            self._check("probs", (probs >= 0).all(-1) & ((probs.sum(-1) > 0)), "Simplex()")
+            self._check("probs", (probs >= 0).all(-1) & (probs.sum(-1) > 0), "Simplex()")
             self.probs = probs / probs.sum(-1, keepdim=True)
         else:
             self.logits = logits
@@ -63,7 +64,9 @@ class Categorical(Distribution):
         return fastnn.multinomial(rows, math.prod(sample_shape), True).T.reshape(shape)
 
     def log_prob(self, value: Any) -> Any:
-        self._check_value((value >= 0) & (value < self._num_events), value, f"IntegerInterval(0, {self._num_events - 1})")
+        self._check_value(
+            (value >= 0) & (value < self._num_events), value, f"IntegerInterval(0, {self._num_events - 1})"
+        )
         index, table = fastnn.broadcast_tensors(value.long().unsqueeze(-1), self.logits)
         return table.gather(-1, index[..., :1]).squeeze(-1)
 

@@ -1,6 +1,7 @@
 """Base class of distributions.
 
-Invariant: batch_shape is the shape of the parameters, event_shape that of one draw (empty for all here). Does not: sample.
+Invariant: batch_shape is the shape of the parameters, event_shape that of one draw (empty for all here). Does not:
+sample.
 Read next: normal.py.
 """
 
@@ -12,7 +13,8 @@ import fastnn
 
 
 class Distribution:
-    """A batch of independent distributions. Errors: ValueError for parameters or values outside their range, unless validate_args=False.
+    """A batch of independent distributions. Errors: ValueError for parameters or values outside their range, unless
+    validate_args=False.
 
     Source: https://docs.pytorch.org/docs/stable/distributions.html
     """
@@ -90,7 +92,8 @@ class Distribution:
     def _check_value(self, ok: Any, value: Any, wanted: str) -> None:
         if self._validate_args and not bool(ok.all()):
             raise ValueError(
-                f"Expected value argument ({type(value).__name__} of shape {tuple(value.shape)}) to be within the support "
+                f"Expected value argument ({type(value).__name__} of shape {tuple(value.shape)}) to be within the "
+                "support "
                 f"({wanted}) of the distribution {self!r}, but found invalid values:\n{value}"
             )
 

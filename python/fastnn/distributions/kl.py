@@ -34,4 +34,6 @@ def kl_divergence(p: Distribution, q: Distribution) -> Any:
     if isinstance(p, Uniform) and isinstance(q, Uniform):
         inside = (q.low <= p.low) & (q.high >= p.high)
         return fastnn.where(inside, ((q.high - q.low) / (p.high - p.low)).log(), math.inf)
-    raise NotImplementedError(f"No KL(p || q) is implemented for p type {type(p).__name__} and q type {type(q).__name__}")
+    raise NotImplementedError(
+        f"No KL(p || q) is implemented for p type {type(p).__name__} and q type {type(q).__name__}"
+    )

@@ -1,6 +1,7 @@
 """Normal distribution.
 
-Invariant: sample and rsample draw the same numbers in the same order as torch's. Does not: correlate. Read next: distribution.py.
+Invariant: sample and rsample draw the same numbers in the same order as torch's. Does not: correlate. Read next:
+distribution.py.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """fastnn.mps: what scripts ask before they decide for the CPU.
 
-Invariant: no device is ever there, and seeding one does nothing. Does not: run on devices. Read next: ../cuda/__init__.py.
+Invariant: no device is ever there, and seeding one does nothing. Does not: run on devices. Read next:
+../cuda/__init__.py.
 """
 
 from __future__ import annotations

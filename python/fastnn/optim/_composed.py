@@ -17,7 +17,12 @@ from .optimizer import Optimizer, check_supported, evaluate, start_step
 class ComposedOptimizer(Optimizer):
     """Loop over parameters that have a gradient: flip it for `maximize`, count the step, decay, call `_update`."""
 
-    _late_options: tuple[tuple[str, Any], ...] = (("foreach", None), ("maximize", False), ("differentiable", False), ("capturable", False))
+    _late_options: tuple[tuple[str, Any], ...] = (
+        ("foreach", None),
+        ("maximize", False),
+        ("differentiable", False),
+        ("capturable", False),
+    )
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)

@@ -18,8 +18,10 @@ from .optimizer import Optimizer
 
 EPOCH_DEPRECATION_WARNING = (
     "The epoch parameter in `scheduler.step()` was not necessary and is being deprecated where possible. Please use "
-    "`scheduler.step()` to step the scheduler. During the deprecation, if epoch is different from None, the closed form is "
-    "used instead of the new chainable form, where available. Please open an issue if you are unable to replicate your use "
+    "`scheduler.step()` to step the scheduler. During the deprecation, if epoch is different from None, the closed "
+    "form is "
+    "used instead of the new chainable form, where available. Please open an issue if you are unable to replicate "
+    "your use "
     "case: https://github.com/pytorch/pytorch/issues/new/choose."
 )
 
@@ -42,7 +44,9 @@ def per_group(optimizer: Optimizer, value: Any, name: str) -> list[Any]:
     groups = len(optimizer.param_groups)
     if isinstance(value, list | tuple):
         if len(value) != groups:
-            raise ValueError(f"{name} must have the same length as optimizer.param_groups. Expected {groups}, got {len(value)}")
+            raise ValueError(
+                f"{name} must have the same length as optimizer.param_groups. Expected {groups}, got {len(value)}"
+            )
         return list(value)
     return [value] * groups
 
@@ -68,7 +72,8 @@ def _count_steps(optimizer: Optimizer) -> None:
 class LRScheduler:
     """Sets each group's learning rate from the number of `step()` calls (`last_epoch`).
 
-    last_epoch: -1 starts anew and stores each group's rate as "initial_lr"; any other value resumes and needs that entry.
+    last_epoch: -1 starts anew and stores each group's rate as "initial_lr"; any other value resumes and needs that
+    entry.
     Source: https://docs.pytorch.org/docs/stable/optim.html#how-to-adjust-learning-rate
     """
 
@@ -82,7 +87,10 @@ class LRScheduler:
         else:
             for i, group in enumerate(optimizer.param_groups):
                 if "initial_lr" not in group:
-                    raise KeyError(f"param 'initial_lr' is not specified in param_groups[{i}] when resuming scheduler with last_epoch >= 0.")
+                    raise KeyError(
+                        f"param 'initial_lr' is not specified in param_groups[{i}] when resuming scheduler with "
+                        "last_epoch >= 0."
+                    )
         self.base_lrs: list[Any] = [keep(group["initial_lr"]) for group in optimizer.param_groups]
         self.last_epoch = last_epoch
         _count_steps(optimizer)
@@ -140,15 +148,18 @@ class LRScheduler:
     def _warn_order(self) -> None:
         if not hasattr(self.optimizer.step, "_counted"):
             warnings.warn(
-                "Seems like `optimizer.step()` has been overridden after learning rate scheduler initialization. Please, make "
+                "Seems like `optimizer.step()` has been overridden after learning rate scheduler initialization. "
+                "Please, make "
                 "sure to call `optimizer.step()` before `lr_scheduler.step()`.",
                 UserWarning,
                 stacklevel=3,
             )
         elif not getattr(self.optimizer, "_opt_called", False):
             warnings.warn(
-                "Detected call of `lr_scheduler.step()` before `optimizer.step()`. In PyTorch 1.1.0 and later, you should call "
-                "them in the opposite order: `optimizer.step()` before `lr_scheduler.step()`.  Failure to do this will result in "
+                "Detected call of `lr_scheduler.step()` before `optimizer.step()`. In PyTorch 1.1.0 and later, you "
+                "should call "
+                "them in the opposite order: `optimizer.step()` before `lr_scheduler.step()`.  Failure to do this "
+                "will result in "
                 "PyTorch skipping the first value of the learning rate schedule.",
                 UserWarning,
                 stacklevel=3,
@@ -159,9 +170,16 @@ _LRScheduler = LRScheduler
 
 
 class LambdaScheduler(LRScheduler):
-    """Common part of LambdaLR and MultiplicativeLR: one function a group, of which only objects with state enter the state dict."""
+    """Common part of LambdaLR and MultiplicativeLR: one function a group, of which only objects with state enter the
+    state dict.
+    """
 
-    def __init__(self, optimizer: Optimizer, lr_lambda: Callable[[int], float] | Sequence[Callable[[int], float]], last_epoch: int = -1) -> None:
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        lr_lambda: Callable[[int], float] | Sequence[Callable[[int], float]],
+        last_epoch: int = -1,
+    ) -> None:
         self.lr_lambdas: list[Any]
         if isinstance(lr_lambda, list | tuple):
             if len(lr_lambda) != len(optimizer.param_groups):
@@ -172,9 +190,11 @@ class LambdaScheduler(LRScheduler):
         super().__init__(optimizer, last_epoch)
 
     def state_dict(self) -> dict[str, Any]:
-        """All attributes except the optimizer; plain functions are stored as None, callable objects by their __dict__."""
+        """All attributes but the optimizer; plain functions are stored as None, callable objects by their __dict__."""
         state = {key: value for key, value in super().state_dict().items() if key != "lr_lambdas"}
-        state["lr_lambdas"] = [None if isinstance(f, types.FunctionType) else f.__dict__.copy() for f in self.lr_lambdas]
+        state["lr_lambdas"] = [
+            None if isinstance(f, types.FunctionType) else f.__dict__.copy() for f in self.lr_lambdas
+        ]
         return state
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """Schedules that rise and fall, or that watch a metric: CyclicLR, OneCycleLR, warm restarts, ReduceLROnPlateau.
 
-Invariant: as in lr_scheduler.py; a cycled momentum is written to "momentum", or to the first of "betas" for Adam's kind.
+Invariant: as in lr_scheduler.py; a cycled momentum is written to "momentum", or to the first of "betas" for Adam's
+kind.
 Does not: combine schedulers. Read next: lr_scheduler.py.
 """
 
@@ -33,7 +34,8 @@ def _line_between(start: float, end: float, part: float) -> float:
 class CyclicLR(LRScheduler):
     """The rate swings between base_lr and max_lr, `step_size_up` epochs up and `step_size_down` down.
 
-    mode: "triangular", "triangular2" (amplitude halves each cycle), "exp_range" (times gamma ** epoch), or `scale_fn` of the cycle or epoch.
+    mode: "triangular", "triangular2" (amplitude halves each cycle), "exp_range" (times gamma ** epoch), or `scale_fn`
+    of the cycle or epoch.
     Source: Smith 2017; docs.pytorch.org, torch.optim.lr_scheduler.CyclicLR.
     """
 
@@ -99,7 +101,9 @@ class CyclicLR(LRScheduler):
         height = x / self.step_ratio if x <= self.step_ratio else (x - 1) / (self.step_ratio - 1)
         scale = self.scale_fn(cycle if self.scale_mode == "cycle" else self.last_epoch)
         if self.cycle_momentum:
-            for low, high, group in zip(self.base_momentums, self.max_momentums, self.optimizer.param_groups, strict=True):
+            for low, high, group in zip(
+                self.base_momentums, self.max_momentums, self.optimizer.param_groups, strict=True
+            ):
                 _set_momentum(group, high - (high - low) * height * scale, self.use_beta1)
         return [base + (high - base) * height * scale for base, high in zip(self.base_lrs, self.max_lrs, strict=True)]
 
@@ -121,12 +125,15 @@ class CyclicLR(LRScheduler):
 
 
 class CosineAnnealingWarmRestarts(LRScheduler):
-    """Cosine from initial_lr to eta_min over T_0 epochs, then again over T_0 * T_mult, and so on. `step(epoch)` takes fractions.
+    """Cosine from initial_lr to eta_min over T_0 epochs, then again over T_0 * T_mult, and so on. `step(epoch)` takes
+    fractions.
 
     Source: Loshchilov and Hutter 2017; docs.pytorch.org, torch.optim.lr_scheduler.CosineAnnealingWarmRestarts.
     """
 
-    def __init__(self, optimizer: Optimizer, T_0: int, T_mult: int = 1, eta_min: float = 0.0, last_epoch: int = -1) -> None:
+    def __init__(
+        self, optimizer: Optimizer, T_0: int, T_mult: int = 1, eta_min: float = 0.0, last_epoch: int = -1
+    ) -> None:
         if T_0 <= 0 or not isinstance(T_0, int):
             raise ValueError(f"Expected positive integer T_0, but got {T_0}")
         if T_mult < 1 or not isinstance(T_mult, int):
@@ -141,7 +148,10 @@ class CosineAnnealingWarmRestarts(LRScheduler):
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[Any]:
-        return [self.eta_min + (base - self.eta_min) * (1 + math.cos(math.pi * self.T_cur / self.T_i)) / 2 for base in self.base_lrs]
+        return [
+            self.eta_min + (base - self.eta_min) * (1 + math.cos(math.pi * self.T_cur / self.T_i)) / 2
+            for base in self.base_lrs
+        ]
 
     def step(self, epoch: float | None = None) -> None:
         """Advance by one epoch, or to `epoch`."""
@@ -175,7 +185,8 @@ class CosineAnnealingWarmRestarts(LRScheduler):
 
 
 class OneCycleLR(LRScheduler):
-    """One rise from max_lr / div_factor to max_lr and one fall to (max_lr / div_factor) / final_div_factor, momentum the other way round.
+    """One rise from max_lr / div_factor to max_lr and one fall to (max_lr / div_factor) / final_div_factor, momentum
+    the other way round.
 
     Source: Smith and Topin 2019; docs.pytorch.org, torch.optim.lr_scheduler.OneCycleLR.
     """
@@ -242,7 +253,9 @@ class OneCycleLR(LRScheduler):
         for group in self.optimizer.param_groups:
             rates.append(between(group[phase["start_lr"]], group[phase["end_lr"]], part))
             if self.cycle_momentum:
-                _set_momentum(group, between(group[phase["start_momentum"]], group[phase["end_momentum"]], part), self.use_beta1)
+                _set_momentum(
+                    group, between(group[phase["start_momentum"]], group[phase["end_momentum"]], part), self.use_beta1
+                )
         return rates
 
 
@@ -262,7 +275,9 @@ def _total_steps(total_steps: int | None, epochs: int | None, steps_per_epoch: i
 
 def _phases(total: int, pct_start: float, three: bool) -> list[dict[str, Any]]:
     """Where each phase ends, and the group entries it moves between."""
-    ends = [pct_start * total - 1, 2 * pct_start * total - 2, total - 1] if three else [pct_start * total - 1, total - 1]
+    ends = (
+        [pct_start * total - 1, 2 * pct_start * total - 2, total - 1] if three else [pct_start * total - 1, total - 1]
+    )
     rates = ["initial_lr", "max_lr", "initial_lr", "min_lr"] if three else ["initial_lr", "max_lr", "min_lr"]
     moments = ["max_momentum", "base_momentum", "max_momentum", "max_momentum"]
     return [
@@ -278,7 +293,10 @@ def _phases(total: int, pct_start: float, three: bool) -> list[dict[str, Any]]:
 
 
 class ReduceLROnPlateau(LRScheduler):
-    """lr = max(lr * factor, min_lr) once a metric has not improved for more than `patience` epochs. Source: docs.pytorch.org, ...ReduceLROnPlateau."""
+    """lr = max(lr * factor, min_lr) once a metric has not improved for more than `patience` epochs.
+
+    Source: docs.pytorch.org, ...ReduceLROnPlateau.
+    """
 
     def __init__(
         self,

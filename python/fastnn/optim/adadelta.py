@@ -14,7 +14,8 @@ from .optimizer import ParamsT, check, check_lr
 
 
 class Adadelta(ComposedOptimizer):
-    """v = rho * v + (1 - rho) * g^2; d = sqrt(u + eps) / sqrt(v + eps) * g; u = rho * u + (1 - rho) * d^2; p = p - lr * d.
+    """v = rho * v + (1 - rho) * g^2; d = sqrt(u + eps) / sqrt(v + eps) * g; u = rho * u + (1 - rho) * d^2; p = p - lr *
+    d.
 
     State: "step", "square_avg" v, "acc_delta" u. Source: Zeiler 2012; docs.pytorch.org, torch.optim.Adadelta.
     """

@@ -1,6 +1,7 @@
 """Adagrad: gradients divided by the root of their summed squares.
 
-Invariant: PyTorch's order of operations; the sums exist from the constructor on. Does not: sparse gradients. Read next: _composed.py.
+Invariant: PyTorch's order of operations; the sums exist from the constructor on. Does not: sparse gradients. Read next:
+_composed.py.
 """
 
 from __future__ import annotations

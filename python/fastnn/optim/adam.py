@@ -1,7 +1,9 @@
 """Adam, and the decoupled form that adamw.py names.
 
-Invariant: one C call updates a whole group in place, outside the tape, in the order of PyTorch's per-tensor loop (same bits).
-Does not: branch on an implementation flag: `foreach`, `fused` and `capturable` are accepted and change nothing. Read next: adamw.py.
+Invariant: one C call updates a whole group in place, outside the tape, in the order of PyTorch's per-tensor loop (same
+bits).
+Does not: branch on an implementation flag: `foreach`, `fused` and `capturable` are accepted and change nothing.
+Read next: adamw.py.
 """
 
 from __future__ import annotations
@@ -32,17 +34,20 @@ class Adam(Optimizer):
     Per parameter p with gradient g at step t = 1, 2, ... (after `maximize` flips g):
         decoupled: p = p * (1 - lr * weight_decay);  otherwise g = g + weight_decay * p
         m = beta1 * m + (1 - beta1) * g;   v = beta2 * v + (1 - beta2) * g^2
-        p = p - lr / (1 - beta1^t) * m / (sqrt(v) / sqrt(1 - beta2^t) + eps)      (amsgrad: the running maximum of v in v's place)
+        p = p - lr / (1 - beta1^t) * m / (sqrt(v) / sqrt(1 - beta2^t) + eps)
+    With amsgrad the running maximum of v stands in v's place.
     State: "step" (0-d float32), "exp_avg" m, "exp_avg_sq" v, "max_exp_avg_sq" with amsgrad.
-    Source: Kingma and Ba 2015; Reddi et al. 2018 (amsgrad); https://docs.pytorch.org/docs/stable/generated/torch.optim.Adam.html
+    Source: Kingma and Ba 2015; Reddi et al. 2018 (amsgrad);
+    https://docs.pytorch.org/docs/stable/generated/torch.optim.Adam.html
 
     The C call, one a group, is
         _C._adam_step(params, grads, exp_avgs, exp_avg_sqs, max_exp_avg_sqs, steps,
                       lr, beta1, beta2, eps, weight_decay, amsgrad, maximize, decoupled)
-    The first four and `steps` are lists of equal length; `steps` holds 0-d float32 tensors that the call increases by 1; max_exp_avg_sqs is a
-    list with amsgrad, else None; scalars are Python floats and bools. In tensor operations, with t the increased step as a double and all
-    scalar arithmetic in double:
-        g = -g if maximize;  p.mul_(1 - lr * weight_decay) if decoupled else g = g.add(p, alpha=weight_decay)   (only if weight_decay != 0)
+    The first four and `steps` are lists of equal length; `steps` holds 0-d float32 tensors that the call increases by
+    1; max_exp_avg_sqs is a list with amsgrad, else None; scalars are Python floats and bools. In tensor operations,
+    with t the increased step as a double and all scalar arithmetic in double:
+        g = -g  if maximize
+        p.mul_(1 - lr * weight_decay)  if decoupled, else  g = g.add(p, alpha=weight_decay)   (if weight_decay != 0)
         m.lerp_(g, 1 - beta1);  v.mul_(beta2).addcmul_(g, g, value=1 - beta2)
         bias1 = 1 - beta1**t;  bias2 = 1 - beta2**t
         u = maximum(u, v) with amsgrad, else v

@@ -1,6 +1,7 @@
 """AdamW: Adam whose weight decay acts on the weights and not on the gradient.
 
-Invariant: the update is adam.py's with decoupled_weight_decay on. Does not: hold an update of its own. Read next: lr_scheduler.py.
+Invariant: the update is adam.py's with decoupled_weight_decay on. Does not: hold an update of its own. Read next:
+lr_scheduler.py.
 """
 
 from __future__ import annotations

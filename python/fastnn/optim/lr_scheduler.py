@@ -1,7 +1,8 @@
 """Learning-rate schedulers under PyTorch's names: schedules by epoch, and the ways of combining them.
 
-Invariant: `get_lr` follows the chainable form where PyTorch does (the new rate from the present one), with its order of operations, so that
-rates are equal to the last bit and several schedulers can act on one optimizer. `_get_closed_form_lr` serves step(epoch).
+Invariant: `get_lr` follows the chainable form where PyTorch does (the new rate from the present one), with its order of
+operations, so that rates are equal to the last bit and several schedulers can act on one optimizer.
+`_get_closed_form_lr` serves step(epoch).
 Does not: hold the cyclic schedules and ReduceLROnPlateau (_lr_cycles.py). Read next: _lr_base.py.
 """
 
@@ -75,7 +76,9 @@ class StepLR(LRScheduler):
 class MultiStepLR(LRScheduler):
     """lr = lr * gamma at each of `milestones`. Source: docs.pytorch.org, torch.optim.lr_scheduler.MultiStepLR."""
 
-    def __init__(self, optimizer: Optimizer, milestones: Iterable[int], gamma: float = 0.1, last_epoch: int = -1) -> None:
+    def __init__(
+        self, optimizer: Optimizer, milestones: Iterable[int], gamma: float = 0.1, last_epoch: int = -1
+    ) -> None:
         self.milestones = Counter(milestones)
         self.gamma = gamma
         super().__init__(optimizer, last_epoch)
@@ -93,7 +96,9 @@ class MultiStepLR(LRScheduler):
 class ConstantLR(LRScheduler):
     """lr = initial_lr * factor for `total_iters` epochs, then initial_lr. Source: docs.pytorch.org, ...ConstantLR."""
 
-    def __init__(self, optimizer: Optimizer, factor: float = 1.0 / 3, total_iters: int = 5, last_epoch: int = -1) -> None:
+    def __init__(
+        self, optimizer: Optimizer, factor: float = 1.0 / 3, total_iters: int = 5, last_epoch: int = -1
+    ) -> None:
         if factor > 1.0 or factor < 0:
             raise ValueError("Constant multiplicative factor expected to be between 0 and 1.")
         self.factor = factor
@@ -113,7 +118,10 @@ class ConstantLR(LRScheduler):
 
 
 class LinearLR(LRScheduler):
-    """lr moves linearly from initial_lr * start_factor to initial_lr * end_factor in `total_iters` epochs. Source: docs.pytorch.org, ...LinearLR."""
+    """lr moves linearly from initial_lr * start_factor to initial_lr * end_factor in `total_iters` epochs.
+
+    Source: docs.pytorch.org, ...LinearLR.
+    """
 
     def __init__(
         self,
@@ -143,7 +151,10 @@ class LinearLR(LRScheduler):
 
     def _get_closed_form_lr(self) -> list[Any]:
         done = min(self.total_iters, self.last_epoch)
-        return [base * (self.start_factor + (self.end_factor - self.start_factor) * done / self.total_iters) for base in self.base_lrs]
+        return [
+            base * (self.start_factor + (self.end_factor - self.start_factor) * done / self.total_iters)
+            for base in self.base_lrs
+        ]
 
 
 class ExponentialLR(LRScheduler):
@@ -178,13 +189,17 @@ class PolynomialLR(LRScheduler):
         return [lr * decay for lr in self._rates()]
 
     def _get_closed_form_lr(self) -> list[Any]:
-        return [base * (1.0 - min(self.total_iters, self.last_epoch) / self.total_iters) ** self.power for base in self.base_lrs]
+        return [
+            base * (1.0 - min(self.total_iters, self.last_epoch) / self.total_iters) ** self.power
+            for base in self.base_lrs
+        ]
 
 
 class CosineAnnealingLR(LRScheduler):
     """lr = eta_min + (initial_lr - eta_min) * (1 + cos(pi * epoch / T_max)) / 2, as a recursion.
 
-    Source: Loshchilov and Hutter 2017 (SGDR, without restarts); docs.pytorch.org, torch.optim.lr_scheduler.CosineAnnealingLR.
+    Source: Loshchilov and Hutter 2017 (SGDR, without restarts); docs.pytorch.org,
+    torch.optim.lr_scheduler.CosineAnnealingLR.
     """
 
     def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1) -> None:
@@ -199,14 +214,19 @@ class CosineAnnealingLR(LRScheduler):
         if self._step_count == 1 and epoch > 0:
             return self._get_closed_form_lr()
         if (epoch - 1 - half) % (2 * half) == 0:
-            return [lr + (base - low) * (1 - math.cos(math.pi / half)) / 2 for base, lr in zip(self.base_lrs, self._rates(), strict=True)]
+            return [
+                lr + (base - low) * (1 - math.cos(math.pi / half)) / 2
+                for base, lr in zip(self.base_lrs, self._rates(), strict=True)
+            ]
         return [
-            (1 + math.cos(math.pi * epoch / half)) / (1 + math.cos(math.pi * (epoch - 1) / half)) * (lr - low) + low for lr in self._rates()
+            (1 + math.cos(math.pi * epoch / half)) / (1 + math.cos(math.pi * (epoch - 1) / half)) * (lr - low) + low
+            for lr in self._rates()
         ]
 
     def _get_closed_form_lr(self) -> list[Any]:
         return [
-            self.eta_min + (base - self.eta_min) * (1 + math.cos(math.pi * self.last_epoch / self.T_max)) / 2 for base in self.base_lrs
+            self.eta_min + (base - self.eta_min) * (1 + math.cos(math.pi * self.last_epoch / self.T_max)) / 2
+            for base in self.base_lrs
         ]
 
 
@@ -215,7 +235,9 @@ class ChainedScheduler(LRScheduler):
 
     def __init__(self, schedulers: Sequence[LRScheduler], optimizer: Optimizer | None = None) -> None:
         if len(schedulers) < 1:
-            raise ValueError(f"{type(self).__name__} expects at least one scheduler to be chained, but got no scheduler.")
+            raise ValueError(
+                f"{type(self).__name__} expects at least one scheduler to be chained, but got no scheduler."
+            )
         optimizer = optimizer or schedulers[0].optimizer
         _one_optimizer(self, schedulers, optimizer)
         self._schedulers = list(schedulers)
@@ -238,22 +260,29 @@ class ChainedScheduler(LRScheduler):
 
 
 class SequentialLR(LRScheduler):
-    """Runs schedulers one after the other; scheduler i+1 takes over at epoch milestones[i]. Source: docs.pytorch.org, ...SequentialLR."""
+    """Runs schedulers one after the other; scheduler i+1 takes over at epoch milestones[i].
 
-    def __init__(self, optimizer: Optimizer, schedulers: list[LRScheduler], milestones: list[int], last_epoch: int = -1) -> None:
+    Source: docs.pytorch.org, ...SequentialLR.
+    """
+
+    def __init__(
+        self, optimizer: Optimizer, schedulers: list[LRScheduler], milestones: list[int], last_epoch: int = -1
+    ) -> None:
         if len(schedulers) < 1:
             raise ValueError(f"{type(self).__name__} expects at least one scheduler, but got no scheduler.")
         _one_optimizer(self, schedulers, optimizer)
         if len(milestones) != len(schedulers) - 1:
             raise ValueError(
-                "Sequential Schedulers expects number of schedulers provided to be one more than the number of milestone points, "
-                f"but got number of schedulers {len(schedulers)} and the number of milestones to be equal to {len(milestones)}"
+                "Sequential Schedulers expects number of schedulers provided to be one more than the number of "
+                "milestone points, "
+                f"but got number of schedulers {len(schedulers)} and the number of milestones to be equal to "
+                f"{len(milestones)}"
             )
         self._schedulers = schedulers
         self._milestones = milestones
         self.last_epoch = last_epoch + 1
         self.optimizer = optimizer
-        # Each constructor has stepped its scheduler once: undo that on the groups and the counters, then start the first one alone.
+        # Each constructor has stepped its scheduler once: undo that on groups and counters, then start the first alone.
         for group in optimizer.param_groups:
             group["lr"] = group["initial_lr"]
         for scheduler in schedulers:
@@ -287,13 +316,15 @@ def _one_optimizer(self: LRScheduler, schedulers: Sequence[LRScheduler], optimiz
             raise TypeError(f"{type(self).__name__} at index {i} should have `optimizer` as its attribute.")
         if isinstance(scheduler, ReduceLROnPlateau):
             raise ValueError(
-                f"{type(self).__name__} does not support `ReduceLROnPlateau` scheduler as it requires additional kwargs to be "
+                f"{type(self).__name__} does not support `ReduceLROnPlateau` scheduler as it requires additional "
+                "kwargs to be "
                 f"specified when calling `step`, but got one at index {i} in the given schedulers sequence."
             )
         if optimizer != scheduler.optimizer:
             raise ValueError(
                 f"{type(self).__name__} expects all schedulers to belong to the same optimizer, but got scheduler "
-                f"{type(scheduler).__name__} at index {i} has {scheduler.optimizer}, which is different from {type(optimizer).__name__}."
+                f"{type(scheduler).__name__} at index {i} has {scheduler.optimizer}, which is different from "
+                f"{type(optimizer).__name__}."
             )
 
 

@@ -16,7 +16,8 @@ from .optimizer import ParamsT, check, check_lr
 class NAdam(ComposedOptimizer):
     """Adam whose first moment looks one step ahead, with mu_t = beta1 * (1 - 0.96^(t * momentum_decay) / 2).
 
-    State: "step", "mu_product" (0-d float32), "exp_avg", "exp_avg_sq". Source: Dozat 2016; docs.pytorch.org, torch.optim.NAdam.
+    State: "step", "mu_product" (0-d float32), "exp_avg", "exp_avg_sq". Source: Dozat 2016; docs.pytorch.org,
+    torch.optim.NAdam.
     """
 
     def __init__(

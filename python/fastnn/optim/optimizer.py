@@ -1,7 +1,8 @@
 """Base class of all optimizers: parameter groups, per-parameter state, hooks, state dicts.
 
-Invariant: `param_groups` is a list of plain dicts that is read anew at every step (scripts write `group["lr"] = x` between steps), and
-`state` maps each parameter tensor to a plain dict under PyTorch's keys, so a state dict means the same in both libraries.
+Invariant: `param_groups` is a list of plain dicts that is read anew at every step (scripts write `group["lr"] = x`
+between steps), and `state` maps each parameter tensor to a plain dict under PyTorch's keys, so a state dict means the
+same in both libraries.
 Does not: know an update rule (sgd.py, adam.py, ... do). Read next: sgd.py.
 """
 
@@ -34,7 +35,9 @@ def register_optimizer_step_post_hook(hook: Callable[..., Any]) -> RemovableHand
     return _add_hook(_global_step_post_hooks, hook)
 
 
-def _add_hook(table: OrderedDict[int, Callable[..., Any]], hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
+def _add_hook(
+    table: OrderedDict[int, Callable[..., Any]], hook: Callable[..., Any], prepend: bool = False
+) -> RemovableHandle:
     handle = RemovableHandle(table)
     table[handle.id] = hook
     if prepend:
@@ -79,14 +82,16 @@ required = _Required()
 class Optimizer:
     """Base of optimizers.
 
-    params: tensors, or dicts {"params": tensors, option: value}, or (name, tensor) pairs. defaults: options of groups that do not give them.
-    Errors: TypeError for something that is not a tensor, ValueError for an empty list, a non-leaf, or a parameter in two groups.
+    params: tensors, or dicts {"params": tensors, option: value}, or (name, tensor) pairs. defaults: options of groups
+    that do not give them.
+    Errors: TypeError for something that is not a tensor, ValueError for an empty list, a non-leaf, or a parameter in
+    two groups.
     Source: https://docs.pytorch.org/docs/stable/optim.html
     """
 
     state: defaultdict[Any, Any]
     param_groups: list[dict[str, Any]]
-    # The step methods of the subclasses below write outside the tape; a hook table exists also on optimizers unpickled from old states.
+    # A subclass's step calls these hooks through _with_hooks; __setstate__ makes the tables for unpickled optimizers.
     _optimizer_step_pre_hooks: OrderedDict[int, Callable[..., Any]]
     _optimizer_step_post_hooks: OrderedDict[int, Callable[..., Any]]
 
@@ -97,7 +102,10 @@ class Optimizer:
 
     def __init__(self, params: ParamsT, defaults: dict[str, Any]) -> None:
         if isinstance(params, fastnn.Tensor):
-            raise TypeError(f"params argument given to the optimizer should be an iterable of Tensors or dicts, but got {_typename(params)}")
+            raise TypeError(
+                "params argument given to the optimizer should be an iterable of Tensors or dicts, but got "
+                f"{_typename(params)}"
+            )
         self.defaults = defaults
         self._make_hook_tables()
         self.state = defaultdict(dict)
@@ -159,7 +167,9 @@ class Optimizer:
         return _add_hook(self._optimizer_load_state_dict_post_hooks, hook, prepend)
 
     def state_dict(self) -> dict[str, Any]:
-        """{"state": {index: dict}, "param_groups": [dict with parameter indices]}; the tensors in it are the optimizer's own."""
+        """{"state": {index: dict}, "param_groups": [dict with parameter indices]}; the tensors in it are the
+        optimizer's own.
+        """
         for hook in self._optimizer_state_dict_pre_hooks.values():
             hook(self)
         index: dict[int, int] = {}
@@ -189,7 +199,9 @@ class Optimizer:
         if len(groups) != len(saved):
             raise ValueError("loaded state dict has a different number of parameter groups")
         if any(len(a["params"]) != len(b["params"]) for a, b in zip(groups, saved, strict=True)):
-            raise ValueError("loaded state dict contains a parameter group that doesn't match the size of optimizer's group")
+            raise ValueError(
+                "loaded state dict contains a parameter group that doesn't match the size of optimizer's group"
+            )
         owner = dict(
             zip(
                 chain.from_iterable(g["params"] for g in saved),
@@ -280,17 +292,18 @@ def _take_names(group: dict[str, Any], params: list[Any]) -> list[Any]:
     if not any(named):
         return params
     if not all(named):
+        odd = _typename(params[named.index(False)])
         raise ValueError(
             "all optimizer params should be with/without names. Some param names are missing"
             if all(isinstance(p, tuple | fastnn.Tensor) for p in params)
-            else f"optimizer can only optimize Tensors, but one of the params is {_typename(params[named.index(False)])}"
+            else f"optimizer can only optimize Tensors, but one of the params is {odd}"
         )
     group["param_names"] = [name for name, _ in params]
     return [p for _, p in params]
 
 
 def _cast(param: Any, value: Any, key: Any = None) -> Any:
-    """A loaded state value in the dtype of its parameter; the step counter keeps float32, containers keep their type."""
+    """A loaded state value in the dtype of its parameter; the step counter stays float32, containers keep theirs."""
     if isinstance(value, fastnn.Tensor):
         return value if key == "step" or not param.is_floating_point() else value.to(dtype=param.dtype)
     if isinstance(value, Mapping):
@@ -343,7 +356,9 @@ def check_lr(lr: Any, foreach: bool | None = None, capturable: bool = False) -> 
 def check_supported(differentiable: bool) -> None:
     """fastnn's updates are not recorded on the tape."""
     if differentiable:
-        raise NotImplementedError("optim: differentiable=True (gradients through the update) is not supported by fastnn")
+        raise NotImplementedError(
+            "optim: differentiable=True (gradients through the update) is not supported by fastnn"
+        )
 
 
 def check_fused(fused: bool | None, foreach: bool | None, differentiable: bool) -> None:

@@ -14,7 +14,8 @@ from .optimizer import ParamsT, check, check_lr
 
 
 class RAdam(ComposedOptimizer):
-    """Adam with a variance rectification factor, plain momentum while the approximated length of the average is at most 5.
+    """Adam with a variance rectification factor, plain momentum while the approximated length of the average is at most
+    5.
 
     State: "step", "exp_avg", "exp_avg_sq". Source: Liu et al. 2020; docs.pytorch.org, torch.optim.RAdam.
     """

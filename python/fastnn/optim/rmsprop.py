@@ -14,7 +14,8 @@ from .optimizer import ParamsT, check, check_lr
 
 
 class RMSprop(ComposedOptimizer):
-    """v = alpha * v + (1 - alpha) * g^2; p = p - lr * g / (sqrt(v) + eps), optionally centred (v - mean(g)^2) and with momentum.
+    """v = alpha * v + (1 - alpha) * g^2; p = p - lr * g / (sqrt(v) + eps), optionally centred (v - mean(g)^2) and with
+    momentum.
 
     State: "step", "square_avg", "momentum_buffer", "grad_avg".
     Source: Hinton's lecture notes, Graves 2013 (centred); docs.pytorch.org, torch.optim.RMSprop.

@@ -1,6 +1,7 @@
 """Stochastic gradient descent with momentum.
 
-Invariant: one C call updates a whole group in place, outside the tape, in the order of PyTorch's per-tensor loop (same bits).
+Invariant: one C call updates a whole group in place, outside the tape, in the order of PyTorch's per-tensor loop (same
+bits).
 Does not: build lists for parameters without gradient. Read next: adam.py.
 """
 
@@ -23,12 +24,14 @@ class SGD(Optimizer):
         d = g + momentum * b if nesterov else b     (momentum 0: d = g)
         p = p - lr * d
     State: "momentum_buffer". `foreach` and `fused` are accepted and change nothing.
-    Source: https://docs.pytorch.org/docs/stable/generated/torch.optim.SGD.html; Nesterov momentum: Sutskever et al. 2013.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.optim.SGD.html; Nesterov momentum: Sutskever et al.
+    2013.
 
     The C call, one a group, is
         _C._sgd_step(params, grads, buffers, first, lr, momentum, dampening, weight_decay, nesterov, maximize)
-    params, grads: lists of tensors of equal shapes and dtypes. buffers: list of tensors, or None if momentum is 0. first: list of bools, True
-    where the buffer is uninitialised and takes a copy of the (decayed) gradient; None when no entry is True. In tensor operations:
+    params, grads: lists of tensors of equal shapes and dtypes. buffers: list of tensors, or None if momentum is 0.
+    first: list of bools, True where the buffer is uninitialised and takes a copy of the (decayed) gradient; None when
+    no entry is True. In tensor operations:
         g = -g if maximize;  g = g + weight_decay * p (add with alpha) if weight_decay != 0
         b.copy_(g) if first else b.mul_(momentum).add_(g, alpha=1 - dampening)
         g = g.add(b, alpha=momentum) if nesterov else b;  p.add_(g, alpha=-lr)
@@ -71,7 +74,13 @@ class SGD(Optimizer):
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         for group in self.param_groups:
-            for key, value in (("nesterov", False), ("maximize", False), ("foreach", None), ("differentiable", False), ("fused", None)):
+            for key, value in (
+                ("nesterov", False),
+                ("maximize", False),
+                ("foreach", None),
+                ("differentiable", False),
+                ("fused", None),
+            ):
                 group.setdefault(key, value)
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:

@@ -19,7 +19,15 @@ from fastnn.nn.modules.module import Module
 from ._lr_base import EPOCH_DEPRECATION_WARNING, LRScheduler, per_group
 from .optimizer import Optimizer
 
-__all__ = ["SWALR", "AveragedModel", "get_ema_avg_fn", "get_ema_multi_avg_fn", "get_swa_avg_fn", "get_swa_multi_avg_fn", "update_bn"]
+__all__ = [
+    "SWALR",
+    "AveragedModel",
+    "get_ema_avg_fn",
+    "get_ema_multi_avg_fn",
+    "get_swa_avg_fn",
+    "get_swa_multi_avg_fn",
+    "update_bn",
+]
 
 
 def get_ema_avg_fn(decay: float = 0.999) -> Callable[..., Any]:
@@ -77,9 +85,11 @@ def _check_decay(decay: float) -> None:
 
 
 class AveragedModel(Module):
-    """A copy of `model` whose parameters (with use_buffers: buffers too) are averages of the model's over `update_parameters` calls.
+    """A copy of `model` whose parameters (with use_buffers: buffers too) are averages of the model's over
+    `update_parameters` calls.
 
-    Give at most one of avg_fn (one tensor at a time) and multi_avg_fn (lists, in place); without either the plain mean is kept.
+    Give at most one of avg_fn (one tensor at a time) and multi_avg_fn (lists, in place); without either the plain mean
+    is kept.
     Source: Izmailov et al. 2018; docs.pytorch.org, torch.optim.swa_utils.AveragedModel.
     """
 
@@ -130,7 +140,9 @@ class AveragedModel(Module):
 
 
 def update_bn(loader: Iterable[Any], model: Module, device: Any = None) -> None:
-    """Recompute the running statistics of all BatchNorm layers with one pass over `loader` (a batch may be a list whose first entry is the input)."""
+    """Recompute the running statistics of all BatchNorm layers with one pass over `loader` (a batch may be a list whose
+    first entry is the input).
+    """
     norms = {m: m.momentum for m in model.modules() if hasattr(m, "reset_running_stats") and hasattr(m, "momentum")}
     if not norms:
         return
@@ -149,7 +161,10 @@ def update_bn(loader: Iterable[Any], model: Module, device: Any = None) -> None:
 
 
 class SWALR(LRScheduler):
-    """Anneals each group's rate to `swa_lr` within `anneal_epochs`, then keeps it. Source: docs.pytorch.org, torch.optim.swa_utils.SWALR."""
+    """Anneals each group's rate to `swa_lr` within `anneal_epochs`, then keeps it.
+
+    Source: docs.pytorch.org, torch.optim.swa_utils.SWALR.
+    """
 
     def __init__(
         self,

@@ -1,6 +1,7 @@
 """fastnn.profiler: marks are accepted, profiles are not made.
 
-Invariant: record_function costs nothing and changes nothing; profile raises. Does not: measure (`fastnn bench` does). Read next: ../cli.py.
+Invariant: record_function costs nothing and changes nothing; profile raises. Does not: measure (`fastnn bench` does).
+Read next: ../cli.py.
 """
 
 from __future__ import annotations
@@ -24,4 +25,6 @@ class record_function(contextlib.ContextDecorator):
 
 def profile(*args: Any, **kwargs: Any) -> NoReturn:
     """Raises: fastnn has no profiler of PyTorch's kind."""
-    raise NotImplementedError("torch.profiler.profile: fastnn has no operator profiler; use a system profiler such as perf")
+    raise NotImplementedError(
+        "torch.profiler.profile: fastnn has no operator profiler; use a system profiler such as perf"
+    )

@@ -1,7 +1,7 @@
 """Activation checkpointing: accepted, and done without.
 
-Invariant: values, gradients and random draws are those of PyTorch's checkpoint, for recomputation repeats the same numbers. Does not: save memory;
-the graph keeps the activations. Read next: ../autograd/__init__.py.
+Invariant: values, gradients and random draws are those of PyTorch's checkpoint, for recomputation repeats the same
+numbers. Does not: save memory; the graph keeps the activations. Read next: ../autograd/__init__.py.
 """
 
 from __future__ import annotations
@@ -27,7 +27,11 @@ def checkpoint(
 
 
 def checkpoint_sequential(
-    functions: Sequence[Callable[[Any], Any]], segments: int, input: Any, use_reentrant: bool | None = None, **kwargs: Any
+    functions: Sequence[Callable[[Any], Any]],
+    segments: int,
+    input: Any,
+    use_reentrant: bool | None = None,
+    **kwargs: Any,
 ) -> Any:
     """All functions of a Sequential, or of a list, one after the other; `segments` changes nothing."""
     for function in functions:

@@ -1,6 +1,7 @@
 """Handles of registered hooks.
 
-Invariant: a handle removes exactly the entry it was made for, and only once. Does not: call hooks. Read next: ../optim/optimizer.py.
+Invariant: a handle removes exactly the entry it was made for, and only once. Does not: call hooks. Read next:
+../optim/optimizer.py.
 """
 
 from __future__ import annotations
@@ -36,7 +37,9 @@ class RemovableHandle:
         # A table that was not kept (dead when pickled) is replaced by an empty one, so that remove() stays harmless.
         self.hooks_dict_ref = weakref.ref(OrderedDict() if state[0] is None else state[0])
         self.id = state[1]
-        self.extra_dict_ref = tuple(weakref.ref(OrderedDict() if d is None else d) for d in (state[2] if len(state) > 2 else ()))
+        self.extra_dict_ref = tuple(
+            weakref.ref(OrderedDict() if d is None else d) for d in (state[2] if len(state) > 2 else ())
+        )
 
     def __enter__(self) -> RemovableHandle:
         return self

@@ -1,6 +1,7 @@
 """fastnn.nn.parallel: models over several devices.
 
-Invariant: DataParallel without GPUs is the module itself, as in PyTorch; DistributedDataParallel raises. Does not: communicate.
+Invariant: DataParallel without GPUs is the module itself, as in PyTorch; DistributedDataParallel raises. Does not:
+communicate.
 Read next: ../../distributed/__init__.py.
 """
 
@@ -28,7 +29,10 @@ class DataParallel(Module):
 
 
 class DistributedDataParallel(Module):
-    """Importable for scripts that use it only when launched in several processes. Errors: RuntimeError when constructed."""
+    """Importable for scripts that use it only when launched in several processes.
+
+    Errors: RuntimeError when constructed.
+    """
 
     def __init__(self, module: Module, *args: Any, **kwargs: Any) -> None:
         raise RuntimeError("DistributedDataParallel: fastnn has no distributed training; run the script in one process")

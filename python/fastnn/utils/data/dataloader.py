@@ -1,9 +1,11 @@
 """DataLoader: batches of a dataset in the order of a sampler.
 
-Invariant: random draws come in torch's order. `iter()` draws the base seed (even when nothing uses it); without workers the sampler starts
-at the first `next()`; with W workers `iter()` also pulls the first prefetch_factor * W index batches, each delivered batch pulls one more, and
-batch k is fetched under the streams of worker k mod W (_utils/worker.py).
-Does not: start processes, pin memory, or time out; those options are accepted and change nothing. Read next: sampler.py.
+Invariant: random draws come in torch's order. `iter()` draws the base seed (even when nothing uses it); without workers
+the sampler starts at the first `next()`; with W workers `iter()` also pulls the first prefetch_factor * W index
+batches, each delivered batch pulls one more, and batch k is fetched under the streams of worker k mod W
+(_utils/worker.py).
+Does not: start processes, pin memory, or time out; those options are accepted and change nothing. Read next:
+sampler.py.
 """
 
 from __future__ import annotations
@@ -44,8 +46,9 @@ _FROZEN = ("batch_size", "batch_sampler", "sampler", "drop_last", "dataset", "pe
 class DataLoader(Generic[T_co]):
     """An iterable of batches of `dataset`.
 
-    batch_size None turns batching off (items as they are, converted to tensors); `sampler` gives indices, `batch_sampler` lists of them;
-    `collate_fn(list of items)` makes the batch. Errors: ValueError for options that exclude each other.
+    batch_size None turns batching off (items as they are, converted to tensors); `sampler` gives indices,
+    `batch_sampler` lists of them; `collate_fn(list of items)` makes the batch. Errors: ValueError for options that
+    exclude each other.
     Source: https://docs.pytorch.org/docs/stable/data.html#torch.utils.data.DataLoader
     """
 
@@ -98,9 +101,7 @@ class DataLoader(Generic[T_co]):
             batch_size = None
             drop_last = False
         elif batch_size is None and drop_last:
-            raise ValueError(
-                "batch_size=None option disables auto-batching and is mutually exclusive with drop_last"
-            )
+            raise ValueError("batch_size=None option disables auto-batching and is mutually exclusive with drop_last")
         if sampler is None:
             if self._iterable:
                 sampler = _InfiniteConstantSampler()
@@ -115,7 +116,9 @@ class DataLoader(Generic[T_co]):
         self.sampler = sampler
         self.batch_sampler = batch_sampler
         self.generator = generator
-        self.collate_fn: Callable[[Any], Any] = collate_fn or (default_collate if self._auto_collation else default_convert)
+        self.collate_fn: Callable[[Any], Any] = collate_fn or (
+            default_collate if self._auto_collation else default_convert
+        )
         self.persistent_workers = persistent_workers
         self._initialized = True
 
@@ -229,7 +232,10 @@ class _WorkersIter:
             self._assign()
 
     def resume(self, loader: DataLoader[Any]) -> None:
-        """Begin another pass. What was prefetched for an unfinished one is still fetched, for it moves the workers' streams."""
+        """Begin another pass.
+
+        What was prefetched for an unfinished one is still fetched, for it moves the workers' streams.
+        """
         while self._tasks:
             which, index = self._tasks.popleft()
             if self._active[which]:

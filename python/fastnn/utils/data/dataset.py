@@ -1,6 +1,7 @@
 """Datasets: map-style (an item for an index), iterable, and the ways of joining and splitting them.
 
-Invariant: nothing is copied; joined and split datasets refer to the given ones. Does not: load or batch. Read next: dataloader.py.
+Invariant: nothing is copied; joined and split datasets refer to the given ones. Does not: load or batch. Read next:
+dataloader.py.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ T = TypeVar("T")
 
 
 class Dataset(Generic[T_co]):
-    """Base of datasets: subclasses define `__getitem__(index)` and usually `__len__`; `__getitems__(indices)` if a batch can be had at once."""
+    """Base of datasets: subclasses define `__getitem__(index)` and usually `__len__`; `__getitems__(indices)` if a
+    batch can be had at once.
+    """
 
     def __getitem__(self, index: Any) -> T_co:
         raise NotImplementedError("Subclasses of Dataset should implement __getitem__.")
@@ -29,7 +32,7 @@ class Dataset(Generic[T_co]):
 
 
 class IterableDataset(Dataset[T_co], Iterable[T_co]):
-    """Base of datasets that are read in one stream; with workers each one iterates its own copy, see get_worker_info."""
+    """Base of datasets read in one stream; each worker iterates its own copy, see get_worker_info."""
 
     def __add__(self, other: Dataset[T_co]) -> ChainDataset:  # type: ignore[override]
         return ChainDataset([self, other])
@@ -57,7 +60,10 @@ class StackDataset(Dataset[Any]):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         if args and kwargs:
-            raise ValueError("Supported either ``tuple``- (via ``args``) or``dict``- (via ``kwargs``) like input/output, but both types are given.")
+            raise ValueError(
+                "Supported either ``tuple``- (via ``args``) or``dict``- (via ``kwargs``) like input/output, but both "
+                "types are given."
+            )
         if not args and not kwargs:
             raise ValueError("At least one dataset should be passed")
         self.datasets: Any = args or kwargs
@@ -175,7 +181,9 @@ def random_split(
             sizes[i % len(sizes)] += 1
         for i, size in enumerate(sizes):
             if size == 0:
-                warnings.warn(f"Length of split at index {i} is 0. This might result in an empty dataset.", stacklevel=2)
+                warnings.warn(
+                    f"Length of split at index {i} is 0. This might result in an empty dataset.", stacklevel=2
+                )
     if sum(sizes) != total:
         raise ValueError("Sum of input lengths does not equal the length of the input dataset!")
     order = fastnn.randperm(sum(sizes), generator=generator).tolist()

@@ -1,6 +1,7 @@
 """DistributedSampler: the share of a dataset that one of several processes visits.
 
-Invariant: all ranks draw the same permutation from `seed + epoch` and take every num_replicas-th index. Does not: communicate.
+Invariant: all ranks draw the same permutation from `seed + epoch` and take every num_replicas-th index. Does not:
+communicate.
 Read next: sampler.py.
 """
 

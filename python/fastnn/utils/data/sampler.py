@@ -1,7 +1,8 @@
 """Samplers: the order in which a DataLoader visits a dataset.
 
-Invariant: a sampler draws nothing before its first element is asked for, then in torch's order, and never holds more than 32 indices when
-it samples with replacement (num_samples may be 1e10). Does not: fetch items. Read next: dataloader.py.
+Invariant: a sampler draws nothing before its first element is asked for, then in torch's order, and never holds more
+than 32 indices when it samples with replacement (num_samples may be 1e10). Does not: fetch items. Read next:
+dataloader.py.
 """
 
 from __future__ import annotations
@@ -43,7 +44,8 @@ def _positive(num_samples: Any) -> None:
 class RandomSampler(Sampler[int]):
     """Random indices of `data_source`: permutations, or independent draws with `replacement`.
 
-    Without `generator` the first element draws a seed from the default generator and the rest come from a generator of that seed.
+    Without `generator` the first element draws a seed from the default generator and the rest come from a generator of
+    that seed.
     """
 
     def __init__(

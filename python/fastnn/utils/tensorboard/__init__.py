@@ -1,6 +1,7 @@
 """fastnn.utils.tensorboard: SummaryWriter over the tensorboardX package.
 
-Invariant: tensorboardX is imported when the first writer is made, not before; tensors reach it as NumPy arrays. Does not: trace graphs.
+Invariant: tensorboardX is imported when the first writer is made, not before; tensors reach it as NumPy arrays. Does
+not: trace graphs.
 Read next: ../data/__init__.py.
 """
 
@@ -14,9 +15,11 @@ __all__ = ["SummaryWriter"]
 
 
 class SummaryWriter:
-    """Writes event files for TensorBoard. Methods are tensorboardX's (add_scalar, add_scalars, add_histogram, add_text, ..., flush, close).
+    """Writes event files for TensorBoard. Methods are tensorboardX's (add_scalar, add_scalars, add_histogram, add_text,
+    ..., flush, close).
 
-    Errors: ModuleNotFoundError if tensorboardX is not installed. Source: https://docs.pytorch.org/docs/stable/tensorboard.html
+    Errors: ModuleNotFoundError if tensorboardX is not installed. Source:
+    https://docs.pytorch.org/docs/stable/tensorboard.html
     """
 
     def __init__(

@@ -1,6 +1,7 @@
 """Turning a list of items into a batch.
 
-Invariant: structure is kept (dict, named tuple, sequence; a tuple becomes a list), leaves become tensors with a new first dimension.
+Invariant: structure is kept (dict, named tuple, sequence; a tuple becomes a list), leaves become tensors with a new
+first dimension.
 Does not: move data anywhere. Read next: fetch.py.
 """
 
@@ -14,7 +15,9 @@ import numpy as np
 
 import fastnn
 
-default_collate_err_msg_format = "default_collate: batch must contain tensors, numpy arrays, numbers, dicts or lists; found {}"
+default_collate_err_msg_format = (
+    "default_collate: batch must contain tensors, numpy arrays, numbers, dicts or lists; found {}"
+)
 
 
 def default_convert(data: Any) -> Any:
@@ -86,7 +89,7 @@ def collate_str_fn(batch: Any, *, collate_fn_map: Any = None) -> Any:
     return batch
 
 
-# Looked up by exact type first, then by isinstance in this order: np.float64 must be found before float, whose subclass it is.
+# Looked up by exact type, then by isinstance in this order: np.float64 must be found before float, its base class.
 default_collate_fn_map: dict[Any, Callable[..., Any]] = {
     fastnn.Tensor: collate_tensor_fn,
     np.ndarray: collate_numpy_array_fn,
@@ -123,7 +126,8 @@ def collate(batch: Any, *, collate_fn_map: dict[Any, Callable[..., Any]] | None 
 
 
 def default_collate(batch: Any) -> Any:
-    """A batch from a list of items: tensors and arrays are stacked, floats become float64, ints int64, strings a list, containers are kept.
+    """A batch from a list of items: tensors and arrays are stacked, floats become float64, ints int64, strings a list,
+    containers are kept.
 
     Source: https://docs.pytorch.org/docs/stable/data.html#torch.utils.data.default_collate
     """

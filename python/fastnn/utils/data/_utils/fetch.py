@@ -1,7 +1,7 @@
 """Fetching one batch: from indices, or from the running iterator of an iterable dataset.
 
-Invariant: a fetcher is a function of what the index sampler gave (ignored for iterable datasets) and raises StopIteration at the end of
-the data. Does not: touch random streams. Read next: worker.py.
+Invariant: a fetcher is a function of what the index sampler gave (ignored for iterable datasets) and raises
+StopIteration at the end of the data. Does not: touch random streams. Read next: worker.py.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """Virtual workers: a DataLoader's worker processes, emulated in this process.
 
-Invariant: a batch is fetched with torch's, Python's and NumPy's global random streams in the state that worker process would have, and the
-caller's streams are exactly as they were afterwards, whatever happens in between. Each worker has a shallow copy of the dataset, so that
-attributes it sets (and generators it holds) are its own, as after a fork.
-Does not: run anything in parallel: small batches are faster without processes, and results are the same. Objects that a dataset mutates in
-place (a cache dict) are shared between workers. Read next: ../dataloader.py.
+Invariant: a batch is fetched with torch's, Python's and NumPy's global random streams in the state that worker process
+would have, and the caller's streams are exactly as they were afterwards, whatever happens in between. Each worker has a
+shallow copy of the dataset, so that attributes it sets (and generators it holds) are its own, as after a fork.
+Does not: run anything in parallel: small batches are faster without processes, and results are the same. Objects that a
+dataset mutates in place (a cache dict) are shared between workers. Read next: ../dataloader.py.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ from .fetch import iterable_fetcher, map_fetcher
 
 
 class WorkerInfo:
-    """What `get_worker_info()` answers inside a worker: id, num_workers, seed, dataset (this worker's copy). Read-only."""
+    """What `get_worker_info()` answers inside a worker: id, num_workers, seed, dataset (this worker's copy).
+
+    Read-only.
+    """
 
     id: int
     num_workers: int
@@ -51,11 +54,12 @@ def get_worker_info() -> WorkerInfo | None:
 
 
 class NumpyStream:
-    """NumPy's global stream (np.random.seed, np.random.rand, ...): a saved state, and the exchange with the one in force.
+    """NumPy's global stream (np.random.seed, np.random.rand, ...): a saved state, and the exchange with the one in
+    force.
 
     NumPy's own get_state and set_state cost 35 us each, so the Mersenne twister's key and position are copied as bytes
-    through the address NumPy publishes for it. They do not hold the cached normal; but that one cannot appear without a draw,
-    so it must be asked for only when the bytes have changed or one was cached before.
+    through the address NumPy publishes for it. They do not hold the cached normal; but that one cannot appear without a
+    draw, so it must be asked for only when the bytes have changed or one was cached before.
     """
 
     SIZE = 625 * 4  # uint32 key[624], int pos
