@@ -264,7 +264,7 @@ def _conv_transpose(
     groups: int,
     dilation: Any,
 ) -> Tensor:
-    """The gradient of a convolution with respect to its input: a convolution of the spread input, weight turned round."""
+    """A convolution's gradient with respect to its input: a convolution of the spread input, weight turned round."""
     if x.dim() not in (n + 1, n + 2) or weight.dim() != n + 2:
         raise RuntimeError(
             f"Expected {n + 1}D (unbatched) or {n + 2}D (batched) input to {name}, but got input of size: "

@@ -258,7 +258,7 @@ class RNN(RNNBase):
 
 
 class LSTM(RNNBase):
-    """Long short-term memory.  Source: Hochreiter and Schmidhuber, 1997; https://arxiv.org/abs/1402.1128 (proj_size)."""
+    """Long short-term memory.  Sources: Hochreiter and Schmidhuber, 1997; https://arxiv.org/abs/1402.1128."""
 
     def __init__(
         self,
