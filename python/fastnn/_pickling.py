@@ -20,6 +20,10 @@ from typing import Any
 import fastnn
 from fastnn import _C
 
+# The Python classes behind pickle.Pickler and Unpickler: only their dispatch tables can be changed.
+_PyPickler: Any = pickle._Pickler  # type: ignore[attr-defined]
+_PyUnpickler: Any = pickle._Unpickler  # type: ignore[attr-defined]
+
 STORAGES = {
     "FloatStorage": "float32",
     "DoubleStorage": "float64",
@@ -65,13 +69,13 @@ def dtype_name(dtype: Any) -> str:
     return str(dtype).rpartition(".")[2]
 
 
-class Writer(pickle._Pickler):  # type: ignore[name-defined]
+class Writer(_PyPickler):
     """Pickler whose globals carry torch's names; `arrays` collects the storages met, in order.
 
     The Python pickler and not the C one: only it lets a global be written without importing it.
     """
 
-    dispatch = pickle._Pickler.dispatch.copy()  # type: ignore[attr-defined]
+    dispatch = _PyPickler.dispatch.copy()
 
     def __init__(self, file: Any, protocol: int) -> None:
         super().__init__(file, protocol)
@@ -232,13 +236,13 @@ def _allowed() -> dict[str, Any]:
     return table
 
 
-class SafeReader(pickle._Unpickler):  # type: ignore[name-defined]
+class SafeReader(_PyUnpickler):
     """Unpickler for weights_only=True.
 
     Errors: UnpicklingError for any other name and for state on an object of another type.
     """
 
-    dispatch = pickle._Unpickler.dispatch.copy()  # type: ignore[attr-defined]
+    dispatch = _PyUnpickler.dispatch.copy()
 
     def __init__(self, file: Any, storage: Callable[[Any], Any], extra: dict[str, Any], **options: Any) -> None:
         super().__init__(file, **options)
