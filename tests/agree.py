@@ -13,10 +13,10 @@ import warnings
 from typing import Any
 
 import numpy as np
+import torch
 from support import close, dtype_name, outcome, same
 
 import fastnn
-import torch
 
 
 def names(lib: Any) -> dict[str, Any]:

@@ -17,8 +17,9 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import torch  # noqa: E402  (real PyTorch: the oracle)
-import fastnn  # noqa: E402
 from support import data_dir  # noqa: E402
+
+import fastnn  # noqa: E402
 
 LIBRARIES: dict[str, Any] = {"torch": torch, "fastnn": fastnn}
 

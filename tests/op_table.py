@@ -102,7 +102,7 @@ def method(name: str) -> Callable[..., Any]:
     return lambda lib, x, *args, **kwargs: getattr(x, name)(*args, **kwargs)
 
 
-FUNCTIONAL = {"gelu", "silu", "softplus", "leaky_relu", "elu", "embedding", "layer_norm", "rms_norm", "cross_entropy", "nll_loss", "dropout", "relu"}
+FUNCTIONAL = {"logsigmoid", "gelu", "silu", "softplus", "leaky_relu", "elu", "embedding", "layer_norm", "rms_norm", "cross_entropy", "nll_loss", "dropout", "relu"}
 SHAPES: tuple[tuple[int, ...], ...] = ((), (0,), (1,), (7,), (3, 5), (0, 3), (2, 3, 4), (1, 33))
 LARGE = (67, 1031)
 SPECIAL = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-40, -1e-40, 1e-30, 88.8, -104.0, 1e4, -1e4, 1e30, -1e30, 3.4e38, 0.5, -0.5, 1.0, -1.0])
@@ -148,6 +148,9 @@ unary("cosh", steps=8, special=False)
 unary("tanh", steps=6, lo=-6, hi=6, errors=("torch.tanh(None)", "torch.tanh(x, 1, 2)"))
 unary("sigmoid", steps=6, lo=-9, hi=9)
 unary("erf", steps=6, lo=-4, hi=4)
+unary("erfc", steps=16, lo=-3, hi=4)
+unary("lgamma", steps=24, lo=0.2, hi=9, special=False, grad_steps=64)
+unary("logsigmoid", steps=8, lo=-9, hi=9)
 unary("erfinv", steps=24, lo=-0.95, hi=0.95, special=False)
 unary("floor", dtypes=NUMBERS)
 unary("ceil", dtypes=NUMBERS)
@@ -223,6 +226,7 @@ binary("div", options=({}, {"rounding_mode": "trunc"}, {"rounding_mode": "floor"
 binary("floor_divide", right=(1.1, 3), dtypes=NUMBERS, grad=False, errors=("x // y5", "idx // 0"))
 binary("remainder", right=(1.1, 3), dtypes=NUMBERS, steps=2, whole=True, errors=("x % y5", "idx % 0"))
 binary("fmod", right=(1.1, 3), dtypes=NUMBERS, steps=2, whole=True, errors=("torch.fmod(x, y5)", "torch.fmod(idx, 0)"))
+binary("atan2", scalars=(), steps=8, errors=("torch.atan2(x, y5)",))
 binary("maximum", scalars=(), dtypes=NUMBERS, errors=("torch.maximum(x, y5)", "torch.maximum(x, 2.0)"))
 binary("minimum", scalars=(), dtypes=NUMBERS, errors=("torch.minimum(x, y5)", "torch.minimum(x, 2.0)"))
 for _name in ("eq", "ne", "lt", "le", "gt", "ge"):
@@ -240,6 +244,8 @@ def _ints(g: Gen) -> Iterator[Sample]:
 
 for _name in ("bitwise_and", "bitwise_or", "bitwise_xor"):
     row(_name, function(_name), _ints, dtypes=("float32",), grad=False, errors=(f"torch.{_name}(x, x)", f"torch.{_name}(idx, y5 > 0)"))
+for _name, _shift in (("lshift", "__lshift__"), ("rshift", "__rshift__")):
+    row(_name, method(_shift), lambda g: iter([Sample((g.i(3, 5, hi=50), g.i(5, hi=7))), Sample((g.i(7, lo=-50, hi=50), 2))]), dtypes=("float32",), grad=False, oracle=None, errors=("x << mask",) if _name == "lshift" else ("x >> mask",))
 row("bitwise_not", function("bitwise_not"), lambda g: iter([Sample((g.i(3, 5, hi=99),)), Sample((g.b(7),))]), dtypes=("float32",), grad=False, errors=("~x",))
 
 
@@ -353,6 +359,8 @@ view("flatten", ((2, 3, 4), ()), ((2, 3, 4), (1,)), ((2, 3, 4), (0, 1)), ((), ()
 view("unflatten", ((6, 4), (0, (2, 3))), ((6, 4), (1, (2, -1))), errors=("x.unflatten(0, (2, 2))", "x.unflatten(2, (1, 1))"))
 view("diagonal", ((4, 5), ()), ((4, 5), (1,)), ((2, 4, 5), (-1, 1, 2)), errors=("y5.diagonal()", "x.diagonal(0, 1, 1)"))
 view("movedim", ((2, 3, 4), (0, 2)), ((2, 3, 4), ((0, 1), (1, 0))), errors=("x.movedim(0, 2)",))
+row("unfold", method("unfold"), lambda g: iter([Sample((g.f(8), 0, 3, 2)), Sample((g.f(3, 6), 1, 2, 1))]), oracle=None, errors=("x.unfold(0, 9, 1)", "x.unfold(0, 1, 0)"))
+row("alias", method("detach"), lambda g: iter([Sample((g.f(3, 4),)), Sample((g.f(0),))]), dtypes=ALL, grad=False, oracle=None, aliases=("view_as", "detach"))
 view("t", ((2, 3), ()), ((3,), ()), errors=("torch.zeros(2, 2, 2).t()",))
 row("expand", method("expand"), lambda g: iter([Sample((g.f(3, 1), 3, 4)), Sample((g.f(1, 4), (2, 3, 4))), Sample((g.f(3, 1), -1, 2)), Sample((g.f(), 2, 2)), Sample((g.f(1), 0))]), dtypes=ALL, oracle=None, errors=("x.expand(4, 4)", "x.expand(2)", "x.expand(-1, 2, 3, 4)", "x.expand(-2, 4)"))
 row("view", lambda lib, x, *shape: x.contiguous().view(*shape), lambda g: iter([Sample((g.f(2, 6), 3, 4)), Sample((g.f(2, 6), -1)), Sample((g.f(4, 3), (2, 2, 3))), Sample((g.f(0, 3), 3, 0)), Sample((g.f(), 1))]), dtypes=ALL, oracle=None, grad_steps=0, errors=("x.t().view(12)", "x.view(5)", "x.view(-1, -1)", "x.view(-1, 5)", "torch.zeros(0).view(-1, 0)", "x.view()", "x[:, 1:].view(-1)"))

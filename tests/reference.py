@@ -18,7 +18,7 @@ ORACLES: dict[str, Callable[..., Any]] = {
     "log1p": np.log1p, "sqrt": np.sqrt, "rsqrt": lambda x: 1 / np.sqrt(x), "reciprocal": lambda x: 1 / x, "sin": np.sin, "cos": np.cos, "tan": np.tan, "asin": np.arcsin, "acos": np.arccos,
     "atan": np.arctan, "sinh": np.sinh, "cosh": np.cosh, "tanh": np.tanh, "sigmoid": lambda x: 1 / (1 + np.exp(-x)), "floor": np.floor, "ceil": np.ceil, "round": np.rint,
     "trunc": np.trunc, "relu": lambda x: np.where(x > 0, x, np.where(np.isnan(x), x, 0)), "isnan": np.isnan, "isinf": np.isinf, "isfinite": np.isfinite, "silu": lambda x: x / (1 + np.exp(-x)),
-    "add": lambda a, b, alpha=1: a + alpha * b, "sub": lambda a, b, alpha=1: a - alpha * b, "mul": np.multiply, "maximum": np.maximum, "minimum": np.minimum,
+    "add": lambda a, b, alpha=1: a + alpha * b, "sub": lambda a, b, alpha=1: a - alpha * b, "mul": np.multiply, "atan2": np.arctan2, "maximum": np.maximum, "minimum": np.minimum,
     "eq": np.equal, "ne": np.not_equal, "lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal, "logical_and": np.logical_and, "logical_or": np.logical_or,
     "logical_xor": np.logical_xor, "logical_not": np.logical_not, "bitwise_and": np.bitwise_and, "bitwise_or": np.bitwise_or, "bitwise_xor": np.bitwise_xor, "bitwise_not": np.invert,
     "pow": lambda a, b: np.power(np.asarray(a, np.float64), b), "where": np.where, "masked_fill": lambda x, m, v: np.where(m, v, x), "lerp": lambda a, b, w: a + w * (b - a),
@@ -35,6 +35,21 @@ def oracle(f: Callable[..., Any]) -> Callable[..., Any]:
 @oracle
 def erf(x: Any) -> Any:
     return np.vectorize(math.erf, otypes=[float])(x)
+
+
+@oracle
+def erfc(x: Any) -> Any:
+    return np.vectorize(math.erfc, otypes=[float])(x)
+
+
+@oracle
+def lgamma(x: Any) -> Any:
+    return np.vectorize(math.lgamma, otypes=[float])(x)
+
+
+@oracle
+def logsigmoid(x: Any) -> Any:
+    return -np.logaddexp(0, -x)
 
 
 @oracle

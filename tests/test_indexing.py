@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from agree import agree, compare
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support import arr, close, outcome
 
 import fastnn
-import torch
 
 # x is (4, 5, 6); m (4, 5) and n (4,) masks, k (3,) and q (2, 3) integers, z a 0-dim integer
 READS = """

@@ -7,7 +7,6 @@ Does not: cover products that go to OpenBLAS, which are promised per machine onl
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np

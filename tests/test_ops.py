@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from op_table import ROWS
 from support import ROOT, arr, close, leaves, outcome, same
 from table_calls import LAYOUTS, forward_backward, prepare, weights_for
 
 import fastnn
-import torch
 
 IDS = [(name, dtype) for name, r in ROWS.items() for dtype in r.dtypes]
 GRADIENTS = [(name, dtype) for name, r in ROWS.items() if r.grad for dtype in r.dtypes if dtype.startswith("float")]

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from agree import agree, run
 
 import fastnn
-import torch
 
 VALUES = """
 torch.tensor(3); torch.tensor(3.5); torch.tensor(True); torch.tensor(-0.0); torch.tensor(1e-10); torch.tensor(1e10); torch.tensor(123456789.0); torch.tensor(float('nan')); torch.tensor(-inf); torch.tensor([]); torch.zeros(0, 3); torch.zeros(2, 0); torch.zeros(0, dtype=torch.int64); torch.zeros(3); torch.ones(2, 3); torch.arange(3); torch.arange(3.0); torch.eye(3); f1; f2; f3; d1; d2; i1; i2; j1; u1; b1; b2; s2; s3; e; w1; w2

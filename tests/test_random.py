@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from support import arr, close, same
 
 import fastnn
-import torch
 
 A, B = 2147483647, 1337
 LIBS = (torch, fastnn)

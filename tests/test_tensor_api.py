@@ -17,11 +17,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from agree import agree, compare, names
 from support import DTYPES, arr, outcome, same
 
 import fastnn
-import torch
 
 ATTRIBUTES = """
 f2.shape; f2.dtype; f2.device; f2.ndim; f2.T; f3.mT; f2.requires_grad; f2.is_leaf; f2.grad; f2.grad_fn; f2.data; w2.data; f2.size(); f2.size(0); f2.size(-1); f2.dim(); f2.numel(); f2.nelement(); f2.stride(); f2.stride(0); s3.stride()
