@@ -213,6 +213,7 @@ static PyObject *method_cuda(PyObject *self, PyObject *args, PyObject *kwargs) {
 PyMethodDef fnn_tensor_methods[] = {
     FAST(size), FAST(stride), FAST(to), FAST(type), NOARGS(dim), NOARGS(numel), NOARGS(storage_offset), NOARGS(t), KW(is_contiguous),
     NOARGS(is_floating_point), NOARGS(is_complex), NOARGS(is_inference), KW(float), KW(double), KW(long), KW(int), KW(byte), KW(bool), KW(cuda),
+    {"split", (PyCFunction)(void (*)(void))fnn_split_method, METH_FASTCALL | METH_KEYWORDS, NULL},
     {"type_as", method_type_as, METH_O, NULL},
     {"nelement", method_numel, METH_NOARGS, NULL},
     {"ndimension", method_dim, METH_NOARGS, NULL},

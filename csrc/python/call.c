@@ -294,7 +294,7 @@ static int add_overload(PyObject *dict, const char *name, bool inplace, fnn_sign
     return 0;
 }
 
-/* where: F a function, M a method, I a method and function with a trailing underscore that work in place. */
+/* where: see signatures.def. */
 static int install(PyObject *functions, PyObject *methods, const struct line *l) {
     fnn_signature *s = malloc(sizeof *s); /* for the life of the process */
     char inplace[64];
@@ -304,6 +304,7 @@ static int install(PyObject *functions, PyObject *methods, const struct line *l)
     if (strchr(l->where, 'F') && add_overload(functions, l->name, false, s)) return -1;
     if (strchr(l->where, 'M') && add_overload(methods, l->name, false, s)) return -1;
     if (strchr(l->where, 'I') && (add_overload(methods, inplace, true, s) || add_overload(functions, inplace, true, s))) return -1;
+    if (strchr(l->where, 'W') && (add_overload(methods, l->name, true, s) || add_overload(functions, l->name, true, s))) return -1;
     return 0;
 }
 

@@ -114,7 +114,8 @@ PyObject *fnn_get_grad(PyObject *, void *), *fnn_get_requires_grad(PyObject *, v
 PyObject *fnn_get_is_leaf(PyObject *, void *), *fnn_get_retains_grad(PyObject *, void *), *fnn_get_data(PyObject *, void *), *fnn_get_base(PyObject *, void *);
 int fnn_set_grad(PyObject *, PyObject *, void *), fnn_set_requires_grad_attr(PyObject *, PyObject *, void *), fnn_set_data(PyObject *, PyObject *, void *);
 /* split(size or sizes): a list may be longer than an op's (shape.c). */
-PyObject *fnn_split(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);
+PyObject *fnn_split_function(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);
+PyObject *fnn_split_method(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);
 /* Slots. */
 PyObject *fnn_getitem(PyObject *self, PyObject *key);
 int fnn_setitem(PyObject *self, PyObject *key, PyObject *value); /* index.c */

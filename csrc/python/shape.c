@@ -233,7 +233,7 @@ done:
 }
 
 /* split(size) and split([sizes]): a list may be longer than an op's list, so it is bound by hand. */
-PyObject *fnn_split(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames) {
+static PyObject *split(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames) {
     PyObject *input = nargs > 0 ? args[0] : NULL, *sizes = nargs > 1 ? args[1] : NULL, *dim_object = nargs > 2 ? args[2] : NULL;
     for (Py_ssize_t i = 0; kwnames && i < PyTuple_GET_SIZE(kwnames); i++) {
         const char *name = PyUnicode_AsUTF8(PyTuple_GET_ITEM(kwnames, i));
@@ -255,6 +255,20 @@ PyObject *fnn_split(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames) 
     if (PyList_Check(sizes) || PyTuple_Check(sizes)) return split_sizes(TENSOR(input), sizes, dim, type);
     if (fnn_as_int(sizes, &size)) return NULL;
     return split_even(TENSOR(input), size, dim, type);
+}
+
+PyObject *fnn_split_function(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames) {
+    (void)module;
+    return split(args, nargs, kwnames);
+}
+
+/* The method: self joins the arguments. */
+PyObject *fnn_split_method(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames) {
+    Py_ssize_t n = nargs + (kwnames ? PyTuple_GET_SIZE(kwnames) : 0);
+    PyObject *all[8] = {self};
+    if (n > 7) return PyErr_SetString(PyExc_TypeError, "split(): too many arguments"), NULL;
+    memcpy(all + 1, args, sizeof *all * (size_t)n);
+    return split(all, nargs + 1, kwnames);
 }
 
 PyObject *fnn_fn_chunk(fnn_frame *f, PyTypeObject *type, PyObject *self) {

@@ -5,7 +5,8 @@
  *   Tensor, Tensor?   a tensor; with ? None is allowed      Tensors    a list or tuple of tensors
  *   Operand           a tensor or a number                  ints ints? integers in a tuple, list, Size, or one integer
  *   ints...           the same, or as separate arguments    int int? float float? bool dtype? Generator?
- *   enum:a|b          a string: its position                *          what follows is given by keyword only
+ *   any               accepted and ignored (memory_format)
+ *   enum:a|b          a string: its position, None is the first                *          what follows is given by keyword only
  *
  * Invariant: binding writes nothing but the frame; a call that fits no line raises a TypeError that lists all lines. */
 #ifndef FNN_PY_SIGNATURE_H
@@ -16,7 +17,7 @@
 #define FNN_MAX_PARAMS 12
 
 typedef enum fnn_kind {
-    FNN_K_TENSOR, FNN_K_TENSORS, FNN_K_OPERAND, FNN_K_INT, FNN_K_FLOAT, FNN_K_BOOL, FNN_K_DTYPE, FNN_K_GENERATOR, FNN_K_INTS, FNN_K_ENUM,
+    FNN_K_TENSOR, FNN_K_TENSORS, FNN_K_OPERAND, FNN_K_INT, FNN_K_FLOAT, FNN_K_BOOL, FNN_K_DTYPE, FNN_K_GENERATOR, FNN_K_INTS, FNN_K_ENUM, FNN_K_ANY,
 } fnn_kind;
 
 typedef struct fnn_param {

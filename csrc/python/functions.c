@@ -1,0 +1,43 @@
+/* More functions that are one op after a check of their own: mm, bmm, mv, dot, clone, zero_, where as a method. */
+#include "signature.h"
+
+static PyObject *call(const fnn_op *op, const fnn_tensor *const *in, int n, const fnn_attrs *attrs, PyTypeObject *type) {
+    fnn_tensor out;
+    fnn_status status = fnn_apply_op(op, &out, 1, in, n, attrs);
+    return status ? fnn_raise(status) : fnn_wrap_as(type, &out);
+}
+
+/* matmul of operands that must have exactly these numbers of dimensions. */
+static PyObject *product(fnn_frame *f, PyTypeObject *type, const char *name, int a, int b) {
+    const fnn_tensor *l = f->in[0], *r = f->in[1];
+    if (l->ndim != a || r->ndim != b)
+        return fnn_raise(fnn_fail(FNN_ERR_RUNTIME, "%s: found tensors of %d and %d dimensions with shapes %s and %s, expected %dD and %dD tensors", name,
+                                  l->ndim, r->ndim, fnn_shape_of(l), fnn_shape_of(r), a, b));
+    if (a == 3 && l->shape[0] != r->shape[0])
+        return fnn_raise(fnn_fail(FNN_ERR_RUNTIME, "bmm: Expected size for first two dimensions of batch2 tensor to be: [%lld, %lld] but got shape %s",
+                                  (long long)l->shape[0], (long long)l->shape[2], fnn_shape_of(r)));
+    return call(&fnn_op_MATMUL, f->in, 2, NULL, type);
+}
+#define UNUSED(x) (void)(x)
+PyObject *fnn_fn_mm(fnn_frame *f, PyTypeObject *type, PyObject *self) { return UNUSED(self), product(f, type, "mm", 2, 2); }
+PyObject *fnn_fn_bmm(fnn_frame *f, PyTypeObject *type, PyObject *self) { return UNUSED(self), product(f, type, "bmm", 3, 3); }
+PyObject *fnn_fn_mv(fnn_frame *f, PyTypeObject *type, PyObject *self) { return UNUSED(self), product(f, type, "mv", 2, 1); }
+PyObject *fnn_fn_dot(fnn_frame *f, PyTypeObject *type, PyObject *self) { return UNUSED(self), product(f, type, "dot", 1, 1); }
+
+PyObject *fnn_fn_clone(fnn_frame *f, PyTypeObject *type, PyObject *self) { return UNUSED(self), call(&fnn_op_CLONE, f->in, 1, NULL, type); }
+
+PyObject *fnn_fn_zero_(fnn_frame *f, PyTypeObject *type, PyObject *self) {
+    UNUSED(type);
+    int64_t zero = 0;
+    fnn_tensor number = fnn_number_i64(&zero);
+    const fnn_tensor *in[2] = {f->in[0], &number};
+    fnn_status status = fnn_apply_inplace_op(&fnn_op_FILL_, TENSOR(self), in, 2, NULL);
+    return status ? fnn_raise(status) : Py_NewRef(self);
+}
+
+/* x.where(condition, other) is where(condition, x, other) */
+PyObject *fnn_fn_where_method(fnn_frame *f, PyTypeObject *type, PyObject *self) {
+    UNUSED(self);
+    const fnn_tensor *in[3] = {f->in[1], f->in[0], f->in[2]};
+    return call(&fnn_op_WHERE, in, 3, NULL, type);
+}

@@ -1,0 +1,183 @@
+/* Hooks on gradients, and the Python object of a graph node (grad_fn).
+ *
+ * A hook table is a Python dict {id: function}, held by a meta (leaf) or a node's output. The graph calls back through
+ * fnn_graph_host with the table as an opaque object. */
+#include <string.h>
+
+#include "autograd.h"
+
+static PyObject *HandleClass; /* fastnn.utils.hooks.RemovableHandle, imported on first use */
+static long next_id;
+
+/* ---- callbacks of the graph ---- */
+
+static void release_handle(void *object) {
+    PyGILState_STATE gil = PyGILState_Ensure();
+    Py_DECREF((PyObject *)object);
+    PyGILState_Release(gil);
+}
+
+/* One hook's answer: None keeps the gradient, a tensor of the same shape replaces it. */
+static fnn_status take_answer(PyObject *answer, fnn_tensor *grad) {
+    if (!answer) return FNN_ERR_RUNTIME; /* the exception stays set */
+    fnn_status status = FNN_OK;
+    if (answer != Py_None) {
+        if (!fnn_is_tensor(answer) || !fnn_same_shape(TENSOR(answer), grad)) {
+            PyErr_Format(PyExc_RuntimeError, "hook: has changed the size or type of the gradient: found %s, wanted a Tensor of shape %s",
+                         Py_TYPE(answer)->tp_name, fnn_shape_of(grad));
+            status = FNN_ERR_RUNTIME;
+        } else {
+            fnn_tensor cast;
+            status = fnn_cast(&cast, TENSOR(answer), grad->dtype);
+            if (!status) {
+                fnn_tensor_unref(grad);
+                *grad = cast;
+            }
+        }
+    }
+    Py_DECREF(answer);
+    return status;
+}
+
+static fnn_status run_hooks(void *table, fnn_tensor *grad) {
+    PyObject *hooks = PyDict_Values(table);
+    fnn_status status = hooks ? FNN_OK : FNN_ERR_MEMORY;
+    for (Py_ssize_t i = 0; !status && i < PyList_GET_SIZE(hooks); i++) {
+        fnn_tensor view;
+        fnn_tensor_ref_data(&view, grad);
+        PyObject *argument = fnn_wrap(&view);
+        status = argument ? take_answer(PyObject_CallOneArg(PyList_GET_ITEM(hooks, i), argument), grad) : FNN_ERR_MEMORY;
+        Py_XDECREF(argument);
+    }
+    Py_XDECREF(hooks);
+    return status;
+}
+
+static fnn_status run_post_hooks(void *table, fnn_meta *leaf) {
+    PyObject *hooks = PyDict_Values(table);
+    if (!hooks || !leaf->handle) {
+        Py_XDECREF(hooks);
+        return hooks ? FNN_OK : FNN_ERR_MEMORY;
+    }
+    fnn_status status = FNN_OK;
+    for (Py_ssize_t i = 0; !status && i < PyList_GET_SIZE(hooks); i++) {
+        PyObject *answer = PyObject_CallOneArg(PyList_GET_ITEM(hooks, i), (PyObject *)leaf->handle);
+        status = answer ? FNN_OK : FNN_ERR_RUNTIME;
+        Py_XDECREF(answer);
+    }
+    Py_DECREF(hooks);
+    return status;
+}
+
+/* ---- registering ---- */
+
+static PyObject *add_hook(void **slot, PyObject *hook) {
+    if (!*slot) *slot = PyDict_New();
+    if (!*slot) return NULL;
+    if (!HandleClass) {
+        PyObject *module = PyImport_ImportModule("fastnn.utils.hooks");
+        HandleClass = module ? PyObject_GetAttrString(module, "RemovableHandle") : NULL;
+        Py_XDECREF(module);
+        if (!HandleClass) return NULL;
+    }
+    PyObject *id = PyLong_FromLong(next_id++);
+    if (!id || PyDict_SetItem(*slot, id, hook)) {
+        Py_XDECREF(id);
+        return NULL;
+    }
+    PyObject *handle = PyObject_CallFunctionObjArgs(HandleClass, (PyObject *)*slot, id, NULL);
+    Py_DECREF(id);
+    return handle;
+}
+
+PyObject *fnn_register_hook(PyObject *self, PyObject *hook) {
+    fnn_tensor *t = TENSOR(self);
+    fnn_node *node = fnn_current_grad_fn(t);
+    if (!fnn_wants_grad(t)) return PyErr_SetString(PyExc_RuntimeError, "cannot register a hook on a tensor that doesn't require gradient"), NULL;
+    fnn_track(self);
+    if (!node) return add_hook(&t->meta->hooks, hook);
+    if (!node->out_hooks) {
+        size_t bytes = sizeof(void *) * (size_t)node->n_out;
+        node->out_hooks = fnn_pool_alloc(bytes);
+        if (!node->out_hooks) return PyErr_NoMemory();
+        memset(node->out_hooks, 0, bytes);
+    }
+    return add_hook(&node->out_hooks[t->meta->output_nr], hook);
+}
+
+PyObject *fnn_register_post_hook(PyObject *self, PyObject *hook) {
+    fnn_tensor *t = TENSOR(self);
+    if (!fnn_wants_grad(t) || fnn_current_grad_fn(t))
+        return PyErr_SetString(PyExc_RuntimeError, "post accumulate grad hooks cannot be registered on non-leaf tensors"), NULL;
+    fnn_track(self);
+    t->meta->handle = self;
+    return add_hook(&t->meta->post_hooks, hook);
+}
+
+/* ---- grad_fn ---- */
+
+static PyTypeObject *NodeType;
+
+static PyObject *node_object(fnn_node *node) {
+    if (!node) Py_RETURN_NONE;
+    NodeObject *o = PyObject_New(NodeObject, NodeType);
+    if (!o) return NULL;
+    fnn_node_ref(node);
+    o->node = node;
+    return (PyObject *)o;
+}
+static void node_dealloc(PyObject *self) {
+    PyTypeObject *type = Py_TYPE(self);
+    fnn_node_unref(((NodeObject *)self)->node);
+    PyObject_Free(self);
+    Py_DECREF(type);
+}
+static PyObject *node_name(PyObject *self, PyObject *unused) {
+    (void)unused;
+    const fnn_node *n = ((NodeObject *)self)->node;
+    return PyUnicode_FromString(fnn_is_accumulator(n) ? "torch::autograd::AccumulateGrad" : n->name);
+}
+static PyObject *node_repr(PyObject *self) {
+    return PyUnicode_FromFormat("<%s object at %p>", ((NodeObject *)self)->node->name, (void *)((NodeObject *)self)->node);
+}
+static PyObject *node_next_functions(PyObject *self, void *unused) {
+    (void)unused;
+    const fnn_node *n = ((NodeObject *)self)->node;
+    PyObject *tuple = PyTuple_New(n->n_in);
+    for (int i = 0; i < n->n_in && tuple; i++) {
+        PyObject *next = node_object(n->edges[i].node), *pair = next ? Py_BuildValue("(NI)", next, n->edges[i].nr) : NULL;
+        if (pair)
+            PyTuple_SET_ITEM(tuple, i, pair);
+        else
+            Py_CLEAR(tuple);
+    }
+    return tuple;
+}
+static PyObject *node_variable(PyObject *self, void *unused) {
+    (void)unused;
+    const fnn_node *n = ((NodeObject *)self)->node;
+    if (!n->leaf) return PyErr_Format(PyExc_AttributeError, "%s has no attribute 'variable'", n->name), NULL;
+    return n->leaf->handle ? Py_NewRef((PyObject *)n->leaf->handle) : Py_NewRef(Py_None);
+}
+static PyObject *node_compare(PyObject *a, PyObject *b, int op) {
+    if ((op != Py_EQ && op != Py_NE) || Py_TYPE(b) != NodeType) Py_RETURN_NOTIMPLEMENTED;
+    return PyBool_FromLong((((NodeObject *)a)->node == ((NodeObject *)b)->node) == (op == Py_EQ));
+}
+static Py_hash_t node_hash(PyObject *self) { return (Py_hash_t)((size_t)((NodeObject *)self)->node >> 4); }
+
+PyObject *fnn_get_grad_fn(PyObject *self, void *unused) {
+    (void)unused;
+    return node_object(fnn_current_grad_fn(TENSOR(self)));
+}
+
+static PyMethodDef node_methods[] = {{"name", node_name, METH_NOARGS, NULL}, {NULL, NULL, 0, NULL}};
+static PyGetSetDef node_getset[] = {{"next_functions", node_next_functions, NULL, NULL, NULL}, {"variable", node_variable, NULL, NULL, NULL}, {NULL, NULL, NULL, NULL, NULL}};
+static PyType_Slot node_slots[] = {{Py_tp_dealloc, node_dealloc}, {Py_tp_repr, node_repr}, {Py_tp_methods, node_methods}, {Py_tp_getset, node_getset},
+                                   {Py_tp_richcompare, node_compare}, {Py_tp_hash, node_hash}, {0, NULL}};
+static PyType_Spec node_spec = {"fastnn._C.Node", sizeof(NodeObject), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, node_slots};
+
+int fnn_init_hooks(PyObject *module) {
+    fnn_graph_host = (fnn_graph_hooks){.release_handle = release_handle, .run_hooks = run_hooks, .run_post_hooks = run_post_hooks};
+    NodeType = (PyTypeObject *)PyType_FromSpec(&node_spec);
+    return NodeType ? PyModule_AddObjectRef(module, "Node", (PyObject *)NodeType) : -1;
+}
