@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from fastnn import Tensor
 
 LinAlgError = getattr(_C, "LinAlgError", RuntimeError)
-_SlogDet = namedtuple("slogdet", ["sign", "logabsdet"])
-_QR = namedtuple("qr", ["Q", "R"])
-_SVD = namedtuple("svd", ["U", "S", "Vh"])
-_Eigh = namedtuple("eigh", ["eigenvalues", "eigenvectors"])
+slogdet_result = namedtuple("slogdet_result", ["sign", "logabsdet"])
+qr_result = namedtuple("qr_result", ["Q", "R"])
+svd_result = namedtuple("svd_result", ["U", "S", "Vh"])
+eigh_result = namedtuple("eigh_result", ["eigenvalues", "eigenvectors"])
 
 __all__ = [
     "LinAlgError",
@@ -179,7 +179,7 @@ class _LogDet(Function):
 def slogdet(A: Tensor) -> Any:
     """Sign and logarithm of the determinant."""
     _square("slogdet", A)
-    return _SlogDet(*_LogDet.apply(A))
+    return slogdet_result(*_LogDet.apply(A))
 
 
 class _Cholesky(Function):
@@ -232,11 +232,11 @@ def qr(A: Tensor, mode: str = "reduced") -> Any:
     """Orthogonal Q and upper triangular R with Q R = A."""
     _float("qr", A)
     if mode == "reduced":
-        return _QR(*_ReducedQR.apply(A))
+        return qr_result(*_ReducedQR.apply(A))
     if mode == "complete":
-        return _QR(*_numpy("qr", lambda a: tuple(np.linalg.qr(a, mode="complete")), A))
+        return qr_result(*_numpy("qr", lambda a: tuple(np.linalg.qr(a, mode="complete")), A))
     if mode == "r":
-        return _QR(_C.empty(0, dtype=A.dtype), _ReducedQR.apply(A)[1])
+        return qr_result(_C.empty(0, dtype=A.dtype), _ReducedQR.apply(A)[1])
     raise RuntimeError(
         f"qr received unrecognized mode '{mode}' but expected one of 'reduced' (default), 'r', or 'complete'"
     )
@@ -251,7 +251,7 @@ def _gaps(values: Tensor) -> Tensor:
 
 class _SymmetricEigen(Function):
     @staticmethod
-    def forward(ctx: Any, a: Tensor, uplo: str) -> Any:
+    def forward(ctx: Any, a: Tensor, uplo: Any) -> Any:
         values, vectors = _numpy("eigh", lambda x: tuple(np.linalg.eigh(x, uplo)), a)
         ctx.save_for_backward(values, vectors)
         return values, vectors
@@ -268,7 +268,7 @@ def eigh(A: Tensor, UPLO: str = "L") -> Any:
     _square("eigh", A)
     if UPLO.upper() not in ("L", "U"):
         raise RuntimeError(f"linalg.eigh: UPLO is {UPLO!r}, expected 'L' or 'U'")
-    return _Eigh(*_SymmetricEigen.apply(A, UPLO.upper()))
+    return eigh_result(*_SymmetricEigen.apply(A, UPLO.upper()))
 
 
 def eigvalsh(A: Tensor, UPLO: str = "L") -> Tensor:
@@ -305,8 +305,8 @@ def svd(A: Tensor, full_matrices: bool = True, *, driver: str | None = None) -> 
     """U, S, Vh with U diag(S) Vh = A; gradients follow the reduced form."""
     _float("svd", A)
     if full_matrices and A.size(-1) != A.size(-2):
-        return _SVD(*_numpy("svd", lambda x: tuple(np.linalg.svd(x)), A))
-    return _SVD(*_ReducedSVD.apply(A))
+        return svd_result(*_numpy("svd", lambda x: tuple(np.linalg.svd(x)), A))
+    return svd_result(*_ReducedSVD.apply(A))
 
 
 def svdvals(A: Tensor, *, driver: str | None = None) -> Tensor:
@@ -336,7 +336,7 @@ def matrix_rank(A: Tensor, *, atol: Any = None, rtol: Any = None, hermitian: boo
 
 def lstsq(A: Tensor, B: Tensor, rcond: float | None = None, *, driver: str | None = None) -> Any:
     """X that makes |A X - B| least; fields solution, residuals, rank, singular_values."""
-    result = namedtuple("lstsq", ["solution", "residuals", "rank", "singular_values"])
+    result = namedtuple("result", ["solution", "residuals", "rank", "singular_values"])
     empty = _C.empty(0, dtype=A.dtype)
     solution = pinv(A, rtol=rcond) @ B
     residuals = empty

@@ -1,6 +1,6 @@
 """The composed tensor functions beside torch's: values and gradients.
 
-Read next: helpers.py.
+Read next: nn_support.py.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from helpers import compare, ids, randn, to_fastnn
+from nn_support import compare, ids, randn, to_fastnn
 
 import fastnn
 import fastnn.linalg

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from helpers import compare, ids, randn, to_fastnn
+from nn_support import compare, ids, randn, to_fastnn
 
 import fastnn
 import fastnn.nn as nn

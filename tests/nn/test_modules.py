@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from helpers import assert_close, ids, leaves, randn, to_fastnn
+from nn_support import assert_close, ids, leaves, randn, to_fastnn
 
 import fastnn
 import fastnn.nn as nn

@@ -295,7 +295,7 @@ def _search(name: str, edges: Any, values: Any, right: bool, out_int32: bool, si
     scalar = not isinstance(values, _Tensor)
     v = np.asarray(values) if scalar else values.detach().numpy()
     e = edges.detach().numpy()
-    which = "right" if right else "left"
+    which: Any = "right" if right else "left"
     if e.ndim == 1:
         found = np.searchsorted(e, v, side=which)
     else:

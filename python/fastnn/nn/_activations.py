@@ -31,12 +31,12 @@ def in_place(input: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
 
 def relu(input: Tensor, inplace: bool = False) -> Tensor:
     """max(x, 0)."""
-    return _C.relu_(input) if inplace else _C.relu(input)
+    return input.relu_() if inplace else _C.relu(input)
 
 
 def relu_(input: Tensor) -> Tensor:
     """max(x, 0), in place."""
-    return _C.relu_(input)
+    return input.relu_()
 
 
 def gelu(input: Tensor, approximate: str = "none") -> Tensor:

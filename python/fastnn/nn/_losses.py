@@ -437,7 +437,7 @@ def triplet_margin_loss(
     reduction: str = "mean",
 ) -> Tensor:
     """max(0, d(anchor, positive) - d(anchor, negative) + margin)."""
-    from .functional import pairwise_distance
+    from ._norms import pairwise_distance
 
     return triplet_margin_with_distance_loss(
         anchor,
@@ -464,7 +464,9 @@ def triplet_margin_with_distance_loss(
     if margin <= 0:
         raise ValueError(f"margin must be greater than 0, got {margin}")
     if distance_function is None:
-        from .functional import pairwise_distance as distance_function
+        from ._norms import pairwise_distance
+
+        distance_function = pairwise_distance
     near = distance_function(anchor, positive)
     far = distance_function(anchor, negative)
     if swap:

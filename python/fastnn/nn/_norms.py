@@ -136,7 +136,7 @@ def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: flo
         raise ValueError(f"Expected 3D or higher dimensionality input (got {input.dim()} dimensions)")
     square = input * input
     before, channels = size // 2, input.size(1)
-    total = None
+    total: Any = None
     for shift in range(-before, size - before):
         low, high = max(0, -shift), min(channels, channels - shift)
         if low >= high:

@@ -10,7 +10,7 @@ from typing import Any
 
 from fastnn import _C
 
-_Tensor = _C.Tensor
+_Tensor: Any = _C.Tensor
 
 
 class _ParameterMeta(type(_Tensor)):  # type: ignore[misc]
@@ -30,7 +30,7 @@ class Parameter(_Tensor, metaclass=_ParameterMeta):
 
     __torch_function__ = _C._disabled_torch_function_impl
 
-    def __new__(cls, data: Any = None, requires_grad: bool = True) -> Parameter:
+    def __new__(cls, data: Any = None, requires_grad: bool = True) -> Any:
         if data is None:
             data = _C.empty(0)
         elif not isinstance(data, _Tensor):

@@ -110,7 +110,7 @@ class Sequential(_Numbered):
         self._store(members)
         return self
 
-    def extend(self, sequential: Iterable[Module]) -> Sequential:
+    def extend(self, sequential: Iterable[Any]) -> Sequential:
         """Add modules at the end."""
         for module in list(sequential):
             self.append(module)
@@ -142,7 +142,7 @@ class Sequential(_Numbered):
 class ModuleList(_Numbered):
     """A list of modules whose parameters are found; it computes nothing."""
 
-    def __init__(self, modules: Iterable[Module] | None = None) -> None:
+    def __init__(self, modules: Iterable[Any] | None = None) -> None:
         super().__init__()
         if modules is not None:
             self.extend(modules)

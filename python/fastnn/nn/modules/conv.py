@@ -61,7 +61,7 @@ class _ConvNd(Module):
         self.out_channels = out_channels
         self.kernel_size = _tuple(kernel_size, n)
         self.stride = _tuple(stride, n)
-        self.padding = padding if isinstance(padding, str) else _tuple(padding, n)
+        self.padding: Any = padding if isinstance(padding, str) else _tuple(padding, n)
         self.dilation = _tuple(dilation, n)
         self.transposed = self._transposed
         self.output_padding = _tuple(output_padding, n)

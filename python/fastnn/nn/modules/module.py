@@ -39,10 +39,10 @@ class _Hooks:
     __slots__ = ("forward", "forward_pre", "backward", "backward_pre", "__weakref__")
 
     def __init__(self) -> None:
-        self.forward = OrderedDict()  # id -> (hook, with_kwargs, always_call)
-        self.forward_pre = OrderedDict()  # id -> (hook, with_kwargs)
-        self.backward = OrderedDict()  # id -> hook
-        self.backward_pre = OrderedDict()  # id -> hook
+        self.forward: OrderedDict[int, Any] = OrderedDict()  # id -> (hook, with_kwargs, always_call)
+        self.forward_pre: OrderedDict[int, Any] = OrderedDict()  # id -> (hook, with_kwargs)
+        self.backward: OrderedDict[int, Any] = OrderedDict()  # id -> hook
+        self.backward_pre: OrderedDict[int, Any] = OrderedDict()  # id -> hook
 
     def __reduce__(self) -> Any:
         return _restore_hooks, (self.forward, self.forward_pre, self.backward, self.backward_pre)
