@@ -16,6 +16,8 @@ _TYPES = (
 
 def _split(text: str) -> tuple[str, int | None]:
     """``"cuda:1"`` as ``("cuda", 1)``."""
+    if not text:
+        raise RuntimeError("Device string must not be empty")
     name, colon, number = text.partition(":")
     if name not in _TYPES:
         raise RuntimeError(f"Expected one of {', '.join(_TYPES)} device type at start of device string: {name or text}")
@@ -41,13 +43,13 @@ class device:  # noqa: N801  (the name scripts use)
     type: str
     index: int | None
 
-    def __init__(self, type: str | int | device = "cpu", index: int | None = None) -> None:  # noqa: A002
+    def __init__(self, type: str | int | device, index: int | None = None) -> None:  # noqa: A002
         if isinstance(type, device):
             kind, number = type.type, type.index
         elif isinstance(type, str):
             kind, number = _split(type)
         elif isinstance(type, int) and not isinstance(type, bool):
-            kind, number = "cuda", type
+            raise RuntimeError(f"device({type}): Cannot access accelerator device when none is available.")
         else:
             raise TypeError(f"device(): argument 'type' must be str, not {type.__class__.__name__}")
         if index is not None:
