@@ -101,7 +101,6 @@ def test_checkpoint() -> None:
 
 
 def test_summary_writer(tmp_path: Path) -> None:
-    pytest.importorskip("tensorboardX")
     from fastnn.utils.tensorboard import SummaryWriter
 
     with SummaryWriter(log_dir=str(tmp_path)) as writer:
