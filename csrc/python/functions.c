@@ -41,3 +41,25 @@ PyObject *fnn_fn_where_method(fnn_frame *f, PyTypeObject *type, PyObject *self) 
     const fnn_tensor *in[3] = {f->in[1], f->in[0], f->in[2]};
     return call(&fnn_op_WHERE, in, 3, NULL, type);
 }
+
+/* ---- var and std: their divisor is written as unbiased= or as correction= ---- */
+
+static PyObject *spread(const fnn_op *op, fnn_frame *f, PyTypeObject *type, double correction, bool keepdim, bool all) {
+    fnn_attrs attrs = {.v = {{.i = keepdim}, {.f = correction}}};
+    attrs.list[0] = f->attrs.list[0];
+    if (all) attrs.list[0].n = -1;
+    return call(op, f->in, 1, &attrs, type);
+}
+#define SPREAD(name, op)                                                                                        \
+    PyObject *fnn_fn_##name(fnn_frame *f, PyTypeObject *type, PyObject *self) {                                  \
+        return UNUSED(self), spread(op, f, type, f->attrs.v[0].i ? 1 : 0, f->attrs.v[1].i, false);               \
+    }                                                                                                           \
+    PyObject *fnn_fn_##name##_correction(fnn_frame *f, PyTypeObject *type, PyObject *self) {                     \
+        double correction = f->attrs.v[0].f == f->attrs.v[0].f ? f->attrs.v[0].f : 1; /* None is NaN */          \
+        return UNUSED(self), spread(op, f, type, correction, f->attrs.v[1].i, false);                            \
+    }                                                                                                           \
+    PyObject *fnn_fn_##name##_flag(fnn_frame *f, PyTypeObject *type, PyObject *self) {                           \
+        return UNUSED(self), spread(op, f, type, f->attrs.v[0].i ? 1 : 0, false, true);                          \
+    }
+SPREAD(var, &fnn_op_VAR)
+SPREAD(std, &fnn_op_STD)
