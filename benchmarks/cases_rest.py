@@ -72,6 +72,9 @@ INDEXED: dict[str, Callable[[Any, Any], Any]] = {
     "scatter_add": lambda x, i: torch.zeros_like(x).scatter_add(1, i, x),
     "index_select": lambda x, i: x.index_select(0, i[:, 0]),
     "index x[i, j]": lambda x, i: x[i[:, 0], i[:, 1]],
+    "index_add": lambda x, i: x.index_add(0, i[:, 0], x),
+    "masked_select": lambda x, i: x[i > 32],
+    "nll_loss": lambda x, i: F.nll_loss(x, i[:, 0]),
 }
 # Calls without a gradient.
 PLAIN: dict[str, Callable[[Any, Any], Any]] = {
@@ -103,7 +106,8 @@ PLAIN: dict[str, Callable[[Any, Any], Any]] = {
     "lshift": lambda x, i: i << 2,
     "rshift": lambda x, i: i >> 2,
     "to": lambda x, i: i.to(torch.float32),
-    "fill_": lambda x, i: i.fill_(1),
+    "fill_": lambda x, i: i.clone().fill_(1),
+    "index_put_": lambda x, i: x.clone().index_put_((i[:, 0], i[:, 1]), x[:, 0]),
     "any": lambda x, i: i.any(1),
     "all": lambda x, i: i.all(1),
     "one_hot": lambda x, i: F.one_hot(i[:, 0], COLUMNS),
