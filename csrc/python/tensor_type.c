@@ -6,9 +6,9 @@
 #include <stddef.h>
 #include <string.h>
 
-#include <structmember.h>
-
 #include "number.h"
+
+#include <structmember.h>
 
 PyTypeObject *fnn_TensorType, *fnn_ParameterType;
 PyObject *fnn_device_cpu;
