@@ -50,11 +50,18 @@ static void K(softmax_backward)(real *dx, const real *dy, const real *y, int64_t
             K(put)(dx + i, n - i, vr_mul(K(get)(y + i, n - i), vr_sub(K(get)(dy + i, n - i), s)));
     }
 }
+/* max[k] and log(sum(e^(x - max))) of up to VR rows: one log for all of them, its lanes do not see each other */
+static inline void K(log_sums)(real *max, real *log_sum, const real *x, int64_t rows, int64_t n) {
+    for (int64_t k = 0; k < VR; k++) log_sum[k] = 1;
+    for (int64_t k = 0; k < rows; k++) log_sum[k] = K(exp_sum)(x + k * n, n, max + k);
+    vr_store(log_sum, vr_log(vr_load(log_sum)));
+}
 /* y = x - max - log(sum(e^(x - max))) */
 static void K(log_softmax_forward)(real *y, const real *x, int64_t rows, int64_t n) {
+    real max[VR], log_sum[VR];
     for (int64_t r = 0; r < rows; r++, x += n, y += n) {
-        real max, sum = K(exp_sum)(x, n, &max);
-        vr m = vr_set1(max), l = vr_set1(K(log_one)(sum));
+        if (r % VR == 0) K(log_sums)(max, log_sum, x, rows - r < VR ? rows - r : VR, n);
+        vr m = vr_set1(max[r % VR]), l = vr_set1(log_sum[r % VR]);
         for (int64_t i = 0; i < n; i += VR) K(put)(y + i, n - i, vr_sub(vr_sub(K(get)(x + i, n - i), m), l));
     }
 }
@@ -88,9 +95,11 @@ static void K(logsumexp_rows)(real *y, const real *x, int64_t rows, int64_t n, i
 /* loss = (1 - a) w[t] (lse - x[t]) + a / n sum_j w[j] (lse - x[j]), a the label smoothing; 0 where t is ignored */
 static void K(cross_entropy_forward)(real *loss, real *lse, const real *x, const int64_t *target, const real *w, int64_t rows,
                                      int64_t n, int64_t ignore_index, double smoothing) {
+    real maxes[VR], log_sums[VR];
     for (int64_t r = 0; r < rows; r++, x += n) {
+        if (r % VR == 0) K(log_sums)(maxes, log_sums, x, rows - r < VR ? rows - r : VR, n);
         int64_t t = target[r];
-        real max, l = K(log_one)(K(exp_sum)(x, n, &max));
+        real max = maxes[r % VR], l = log_sums[r % VR];
         if (lse) lse[r] = max + l;
         if (t == ignore_index) {
             loss[r] = 0;
