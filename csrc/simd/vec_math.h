@@ -1,8 +1,8 @@
 /* exp, expm1, log, log1p, tanh, sigmoid, erf, sin, cos over words, written once for all instruction sets.
  *
  * Invariant: the same bits everywhere: only +, -, *, / and fma in a written order, no estimates, no tables. Infinities, NaN,
- * subnormals and the sign of zero as in C. Bounds, held by tests/test_vec_math.py: float exp, expm1, log, log1p, sin, cos
- * 2 ULP, tanh, sigmoid 3 ULP, erf 5e-7; double 4 ULP. The polynomials are minimax fits (Remez) of the function named
+ * subnormals and the sign of zero as in C. Bounds: float exp, expm1, log, log1p, sin, cos 2 ULP, tanh, sigmoid 3 ULP, erf
+ * 5e-7; double 4 ULP. The polynomials are minimax fits (Remez) of the function named
  * beside them; expanding around a reduced argument as in Cody and Waite, Software Manual for the Elementary Functions (1980).
  * Not here: double erf, sin, cos as polynomials; they go to libm lane by lane (nothing hot needs them).
  * Read next: kernels/loops.h, which runs these over arrays. */
