@@ -32,19 +32,24 @@ def is_differentiable(a: Any) -> bool:
     return isinstance(a, np.ndarray) and a.dtype.kind == "f"
 
 
+def guard(dtype: np.dtype) -> np.generic:
+    """What surrounds an input in memory: a value that shows in any result it leaks into."""
+    return dtype.type(np.nan) if dtype.kind == "f" else dtype.type(True) if dtype.kind == "b" else dtype.type(np.iinfo(dtype).max)
+
+
 def tensor(lib: Any, a: np.ndarray, layout: str = "contiguous") -> Any:
     """`a` as a tensor whose memory is laid out in the given way; the values are a's (for `expanded`: those of its first entry)."""
     n = a.ndim
     if layout == "transposed" and n >= 2:
         return lib.from_numpy(np.array(a.transpose(), order="C")).permute(*range(n - 1, -1, -1))
     if layout == "sliced" and n >= 1:
-        wide = np.ones((*a.shape[:-1], 2 * a.shape[-1] + 1), a.dtype)
+        wide = np.full((*a.shape[:-1], 2 * a.shape[-1] + 1), guard(a.dtype))
         wide[..., 1::2] = a
         return lib.from_numpy(wide)[..., 1::2]
     if layout == "offset":
-        flat = np.ones(a.size + 1, a.dtype)
-        flat[1:] = a.reshape(-1)
-        return lib.from_numpy(flat)[1:].view(a.shape)
+        flat = np.full(a.size + 41, guard(a.dtype))
+        flat[1 : a.size + 1] = a.reshape(-1)
+        return lib.from_numpy(flat)[1 : a.size + 1].view(a.shape)
     if layout == "expanded" and n >= 1 and a.shape[0] > 1:
         return lib.from_numpy(a[:1].copy()).expand(a.shape)
     return lib.from_numpy(np.array(a, order="C"))

@@ -216,6 +216,20 @@ def test_every_op_has_a_row() -> None:
     assert not missing, f"ops without a row in tests/op_table.py: {missing}"
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("n", [0, 1, 2, 7, 8, 9, 15, 16, 17, 31, 32, 33, 48, 49, 63, 65])
+def test_in_place_writes_stay_inside(n: int, dtype: str) -> None:
+    """Ops that write into a misaligned slice leave its neighbours alone, for all lengths around the vector widths."""
+    for code in ("add_(1)", "mul_(x)", "exp_()", "tanh_()", "copy_(x)", "fill_(3)", "zero_()", "clamp_(0, 1)", "uniform_()", "normal_()", "lerp_(x, 0.5)", "addcmul_(x, x)", "masked_fill_(x > 0, 2.0)", "cumsum_(0)", "div_(x)", "sqrt_()"):
+        for start in (1, 3, 16):
+            flat = np.full(n + 64, -7.25, dtype)
+            inside = fastnn.from_numpy(flat)[start : start + n]
+            inside.fill_(0.5)
+            eval(f"inside.{code}", {"inside": inside, "x": fastnn.ones(n, dtype=getattr(fastnn, dtype))})
+            assert (flat[:start] == -7.25).all(), (code, start)
+            assert (flat[start + n :] == -7.25).all(), (code, start)
+
+
 def test_gelu_never_has_the_wrong_sign() -> None:
     x = fastnn.linspace(-30, 30, 60001)
     for approximate in ("none", "tanh"):
