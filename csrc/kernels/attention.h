@@ -77,13 +77,11 @@ static void K(attention_again)(const fnn_attention_task *t, int64_t i, int64_t n
     for (int64_t j = seen; j < keys; j++) vr_store(s + j * s_row, vr_set1(0));
 }
 
-/* s (keys, width) = k (keys, size) times the transposed rows x (n, size); `packed` has room for size rows of a block */
+/* s (keys, n in whole words) = k (keys, size) times the transposed rows x (n, size); the lanes without a query get 0 */
 static void K(attention_transposed_product)(real *s, int64_t s_row, const void *k, int64_t k_t, const real *x, int64_t x_t,
-                                            int64_t keys, int64_t n, int64_t size, real *packed) {
-    const int64_t width = (n + VR - 1) / VR * VR;
-    K(gemm_pack)(packed, x, n, size, 1, x_t);
-    const fnn_gemm_task g = {.M = keys, .N = width, .K = size, .a = k, .a_row = k_t, .a_col = 1,
-                             .b = packed, .b_packed = 1, .c = s, .c_row = s_row};
+                                            int64_t keys, int64_t n, int64_t size) {
+    const fnn_gemm_task g = {.M = keys, .N = (n + VR - 1) / VR * VR, .K = size, .a = k, .a_row = k_t, .a_col = 1, .b = x,
+                             .b_form = FNN_GEMM_COPIED, .b_row = 1, .b_col = x_t, .b_columns = n, .c = s, .c_row = s_row};
     K(gemm_block)(&g);
 }
 
@@ -95,10 +93,10 @@ static int64_t K(attention_keys)(const fnn_attention_task *t, int64_t first, int
 static void K(attention_forward)(const fnn_attention_task *t, int64_t first) {
     const int64_t n = t->T - first < ATTENTION_QUERIES ? t->T - first : ATTENTION_QUERIES;
     const int64_t keys = K(attention_keys)(t, first, n);
-    real *dropped = (real *)t->scratch + t->S * ATTENTION_QUERIES, *packed = dropped + t->S * ATTENTION_QUERIES;
+    real *dropped = (real *)t->scratch + t->S * ATTENTION_QUERIES;
     real *p = t->p ? (real *)t->p + first : t->scratch;
     int64_t p_row = t->p ? t->p_row : ATTENTION_QUERIES;
-    K(attention_transposed_product)(p, p_row, t->k, t->k_t, (const real *)t->q + first * t->q_t, t->q_t, keys, n, t->D, packed);
+    K(attention_transposed_product)(p, p_row, t->k, t->k_t, (const real *)t->q + first * t->q_t, t->q_t, keys, n, t->D);
     for (int64_t i = 0; i < n; i += VR)
         K(attention_softmax)(t, first + i, n - i < VR ? n - i : VR, keys, p + i, p_row, t->lse ? (real *)t->lse + first + i : NULL);
     if (t->keep) {
@@ -144,13 +142,13 @@ static void K(attention_collect)(void *dx, int64_t dx_t, const real *s, int64_t 
 static void K(attention_backward_block)(const fnn_attention_task *t, int64_t first) {
     const int64_t n = t->T - first < ATTENTION_QUERIES ? t->T - first : ATTENTION_QUERIES;
     const int64_t keys = K(attention_keys)(t, first, n);
-    real *dp = (real *)t->scratch + t->S * ATTENTION_QUERIES, *packed = dp + t->S * ATTENTION_QUERIES;
+    real *dp = (real *)t->scratch + t->S * ATTENTION_QUERIES;
     const real *q = (const real *)t->q + first * t->q_t, *d_o = (const real *)t->d_o + first * t->d_o_t;
     const real *p = (const real *)t->p + first;
     int64_t p_row = t->p_row;
     if (!t->p) {
         real *s = t->scratch;
-        K(attention_transposed_product)(s, ATTENTION_QUERIES, t->k, t->k_t, q, t->q_t, keys, n, t->D, packed);
+        K(attention_transposed_product)(s, ATTENTION_QUERIES, t->k, t->k_t, q, t->q_t, keys, n, t->D);
         for (int64_t i = 0; i < n; i += VR)
             K(attention_again)(t, first + i, n - i < VR ? n - i : VR, keys, s + i, ATTENTION_QUERIES);
         p = s;
@@ -170,7 +168,7 @@ static void K(attention_backward_block)(const fnn_attention_task *t, int64_t fir
         K(attention_collect)(t->dv, t->dv_t, pd, pd_row, d_o, t->d_o_t, keys, n, t->E, first > 0);
     }
     if (!t->dq && !t->dk) return;
-    K(attention_transposed_product)(dp, ATTENTION_QUERIES, t->v, t->v_t, d_o, t->d_o_t, keys, n, t->E, packed);
+    K(attention_transposed_product)(dp, ATTENTION_QUERIES, t->v, t->v_t, d_o, t->d_o_t, keys, n, t->E);
     for (int64_t i = 0; i < n; i += VR)
         K(attention_softmax_backward)(t, first + i, n - i < VR ? n - i : VR, keys, p + i, p_row, dp + i);
     if (t->dk) K(attention_collect)(t->dk, t->dk_t, dp, ATTENTION_QUERIES, q, t->q_t, keys, n, t->D, first > 0);

@@ -18,8 +18,10 @@
 #define GEMM_ROWS (FNN_WORD_REGISTERS >= 8 ? 6 : 1)
 #endif
 
-/* Depth of a block of K: the panel of B it touches (192 x 4 words = 48 KB) stays near while the row tiles pass over it. */
+/* Depth of a block of K: what a tile pass reads of B (4 words a step) and, of a transposed A, all its rows of the block, stay in
+ * the L1 cache until the next row tile wants them. */
 #define GEMM_K_BLOCK 192
+#define GEMM_K_BLOCK_TURNED 64
 /* Rows of C whose interrupted chains wait in a local buffer when C itself must keep its old values until the end. */
 #define GEMM_PART_ROWS 48
 
@@ -67,7 +69,19 @@ typedef struct K(gemm_panel_task) {
     int64_t add_row;
     real *c;
     int64_t c_row;
+    const real *next_a, *next_b; /* the next block of K, fetched into the L2 cache meanwhile; NULL: none, or no need */
+    int64_t next_depth, next_b_width;
 } K(gemm_panel_task);
+
+/* Fetches what steps `from` .. `to` of the next block will read: the rows of B's panel, and a transposed A's rows. */
+static inline __attribute__((always_inline)) void K(gemm_fetch)(const K(gemm_panel_task) * p, int64_t from, int64_t to) {
+    const int64_t line = 64 / (int64_t)sizeof(real);
+    for (int64_t k = from; k < to; k++) {
+        for (int64_t j = 0; j < p->next_b_width; j += line) __builtin_prefetch(p->next_b + k * p->b_row + j, 0, 2);
+        if (p->a_row == 1)
+            for (int64_t j = 0; j < p->M; j += line) __builtin_prefetch(p->next_a + k * p->a_col + j, 0, 2);
+    }
+}
 
 static inline __attribute__((always_inline)) void K(gemm_panel)(const int rows, const int words, const int mask_b,
                                                                 const int mask_c, const K(gemm_panel_task) * p) {
@@ -76,7 +90,10 @@ static inline __attribute__((always_inline)) void K(gemm_panel)(const int rows, 
     K(gemm_tile)((n), words, mask_b, mask_c, p->tail, p->depth, p->a + i * p->a_row, p->a_row, p->a_col, p->b, p->b_row, \
                  p->init ? p->init + i * p->init_row : NULL, p->init_row, p->add ? p->add + i * p->add_row : NULL,       \
                  p->add_row, p->c + i * p->c_row, p->c_row)
-    for (; i + rows <= p->M; i += rows) TILE(rows);
+    for (; i + rows <= p->M; i += rows) {
+        if (p->next_a) K(gemm_fetch)(p, i * p->next_depth / p->M, (i + rows) * p->next_depth / p->M);
+        TILE(rows);
+    }
     const int64_t rest = p->M - i;
     if (rows > 8 && (rest & 8)) { TILE(8); i += 8; }
     if (rows > 4 && (rest & 4)) { TILE(4); i += 4; }
@@ -111,14 +128,67 @@ static inline void K(gemm_run_panel)(int64_t words, int b_padded, const K(gemm_p
 }
 #endif
 
+/* VR words become their transpose. Each round deals the words out in turns, like a perfect shuffle of cards; log2(VR) rounds
+ * bring lane i of word j to lane j of word i. */
+static inline __attribute__((always_inline)) void K(gemm_transpose)(vr *w) {
+    vr t[VR];
+    _Pragma("GCC unroll 4") for (int round = 1; round < VR; round *= 2) {
+        _Pragma("GCC unroll 16") for (int i = 0; i < VR; i++) t[i] = w[i];
+        _Pragma("GCC unroll 8") for (int i = 0; i < VR / 2; i++) {
+            w[2 * i] = vr_zip_lo(t[i], t[i + VR / 2]);
+            w[2 * i + 1] = vr_zip_hi(t[i], t[i + VR / 2]);
+        }
+    }
+}
+
+/* p (depth, row) gets the columns of b that lie as `columns` contiguous vectors b_col apart, at most VR; missing ones are 0 */
+static void K(gemm_pack_turned)(real *p, int64_t row, const real *b, int64_t columns, int64_t depth, int64_t b_col) {
+    vr w[VR];
+    for (int64_t k = 0; k < depth; k += VR) {
+        const int64_t n = depth - k < VR ? depth - k : VR;
+        if (columns == VR && n == VR) {
+            _Pragma("GCC unroll 16") for (int j = 0; j < VR; j++) w[j] = vr_load(b + k + j * b_col);
+        } else {
+            for (int j = 0; j < VR; j++) w[j] = j < columns ? vr_load_n(b + k + j * b_col, n) : vr_set1(0);
+        }
+        K(gemm_transpose)(w);
+        if (n == VR) {
+            _Pragma("GCC unroll 16") for (int j = 0; j < VR; j++) vr_store(p + (k + j) * row, w[j]);
+        } else {
+            for (int j = 0; j < n; j++) vr_store(p + (k + j) * row, w[j]);
+        }
+    }
+}
+
+/* One panel of at most GEMM_WORDS words: p (depth, padded) from b (depth, width); further columns are 0 */
+static void K(gemm_pack_panel)(real *p, int64_t padded, const real *b, int64_t width, int64_t depth, int64_t b_row, int64_t b_col) {
+    for (int64_t j = 0; j < padded; j += VR) {
+        const int64_t n = width - j >= VR ? VR : width > j ? width - j : 0;
+        if (b_row == 1) {
+            K(gemm_pack_turned)(p + j, padded, b + j * b_col, n, depth, b_col);
+        } else if (b_col == 1) {
+            for (int64_t k = 0; k < depth; k++) vr_store(p + k * padded + j, n == VR ? vr_load(b + k * b_row + j) : vr_load_n(b + k * b_row + j, n));
+        } else {
+            real lanes[VR] = {0};
+            for (int64_t k = 0; k < depth; k++) {
+                for (int64_t l = 0; l < n; l++) lanes[l] = b[k * b_row + (j + l) * b_col];
+                vr_store(p + k * padded + j, vr_load(lanes));
+            }
+        }
+    }
+}
+
 /* One panel over all of K, block by block. With `add` the old C must survive until the last block, so interrupted chains
  * wait in a local buffer, for a few rows at a time. */
-static void K(gemm_column)(const fnn_gemm_task *t, int64_t n, const real *b, int64_t b_row, int64_t width) {
-    real part[GEMM_PART_ROWS * GEMM_WORDS * VR];
-    const int64_t words = (width + VR - 1) / VR;
-    const int buffered = t->add && t->K > GEMM_K_BLOCK;
+static void K(gemm_column)(const fnn_gemm_task *t, int64_t n, int64_t width) {
+    real part[GEMM_PART_ROWS * GEMM_WORDS * VR], copy[GEMM_K_BLOCK * GEMM_WORDS * VR];
+    const int64_t words = (width + VR - 1) / VR, padded = words * VR, block = t->a_row == 1 ? GEMM_K_BLOCK_TURNED : GEMM_K_BLOCK;
+    const int buffered = t->add && t->K > block, copied = t->b_form == FNN_GEMM_COPIED;
     const int64_t step = buffered ? GEMM_PART_ROWS : t->M;
-    K(gemm_panel_task) p = {.tail = width - (words - 1) * VR, .a_row = t->a_row, .a_col = t->a_col, .b_row = b_row};
+    const int64_t exist = t->b_columns && t->b_columns - n < width ? t->b_columns - n : width;
+    const int64_t b_row = t->b_form == FNN_GEMM_PLAIN ? t->b_row : padded;
+    const real *b = (const real *)t->b + (t->b_form == FNN_GEMM_PACKED ? n * t->K : copied ? n * t->b_col : n);
+    K(gemm_panel_task) p = {.tail = width - padded + VR, .a_row = t->a_row, .a_col = t->a_col, .b_row = b_row, .add_row = t->add_row};
     for (int64_t i = 0; i < t->M; i += step) {
         real *c = (real *)t->c + i * t->c_row + n;
         real *wait = buffered ? part : c;
@@ -128,15 +198,19 @@ static void K(gemm_column)(const fnn_gemm_task *t, int64_t n, const real *b, int
         p.init_row = wait_row;
         int64_t k = 0;
         do { /* at least once: with K = 0 the empty sum is stored */
-            const int last = t->K - k <= GEMM_K_BLOCK;
-            p.depth = last ? t->K - k : GEMM_K_BLOCK;
+            const int last = t->K - k <= block;
+            p.depth = last ? t->K - k : block;
             p.a = (const real *)t->a + i * t->a_row + k * t->a_col;
-            p.b = b + k * b_row;
+            p.b = copied ? copy : b + k * b_row;
+            if (copied) K(gemm_pack_panel)(copy, padded, b + k * t->b_row, exist, p.depth, t->b_row, t->b_col);
             p.add = last && t->add ? (const real *)t->add + i * t->add_row + n : NULL;
-            p.add_row = t->add_row;
             p.c = last ? c : wait;
             p.c_row = last ? t->c_row : wait_row;
-            K(gemm_run_panel)(words, t->b_packed, &p);
+            p.next_depth = last ? 0 : t->K - k - p.depth < block ? t->K - k - p.depth : block;
+            p.next_a = last ? NULL : p.a + p.depth * t->a_col;
+            p.next_b = last ? NULL : p.b + p.depth * b_row;
+            p.next_b_width = copied ? 0 : width;
+            K(gemm_run_panel)(words, t->b_form != FNN_GEMM_PLAIN, &p);
             p.init = wait;
             k += p.depth;
         } while (k < t->K);
@@ -145,31 +219,15 @@ static void K(gemm_column)(const fnn_gemm_task *t, int64_t n, const real *b, int
 
 static void K(gemm_block)(const fnn_gemm_task *t) {
     const int64_t panel = GEMM_WORDS * VR;
-    for (int64_t n = 0; n < t->N; n += panel) {
-        const int64_t width = t->N - n < panel ? t->N - n : panel;
-        const real *b = (const real *)t->b + (t->b_packed ? n * t->K : n);
-        K(gemm_column)(t, n, b, t->b_packed ? (width + VR - 1) / VR * VR : t->b_row, width);
-    }
+    for (int64_t n = 0; n < t->N; n += panel) K(gemm_column)(t, n, t->N - n < panel ? t->N - n : panel);
 }
 
 /* Panel after panel, rows of a panel in order of k, the last panel as wide as its words, missing lanes 0. */
-static void K(gemm_pack)(void *packed, const void *b_any, int64_t N, int64_t depth, int64_t b_row, int64_t b_col) {
+static void K(gemm_pack)(void *packed, const void *b, int64_t N, int64_t depth, int64_t b_row, int64_t b_col) {
     const int64_t panel = GEMM_WORDS * VR;
-    const real *b = b_any;
-    for (int64_t n = 0; n < N; n += panel, b += panel * b_col) {
+    for (int64_t n = 0; n < N; n += panel) {
         const int64_t width = N - n < panel ? N - n : panel;
-        const int64_t padded = (width + VR - 1) / VR * VR;
-        real *p = (real *)packed + n * depth;
-        if (b_col == 1) {
-            for (int64_t k = 0; k < depth; k++, p += padded) {
-                int64_t w = 0;
-                for (; w + VR <= width; w += VR) vr_store(p + w, vr_load(b + k * b_row + w));
-                if (w < width) vr_store(p + w, vr_load_n(b + k * b_row + w, width - w));
-            }
-            continue;
-        }
-        for (int64_t j = 0; j < padded; j++)
-            for (int64_t k = 0; k < depth; k++) p[k * padded + j] = j < width ? b[k * b_row + j * b_col] : 0;
+        K(gemm_pack_panel)((real *)packed + n * depth, (width + VR - 1) / VR * VR, (const real *)b + n * b_col, width, depth, b_row, b_col);
     }
 }
 
@@ -190,4 +248,5 @@ static void K(gemm_merge)(void *c_any, int64_t c_row, const void *parts, int64_t
 #undef GEMM_WORDS
 #undef GEMM_ROWS
 #undef GEMM_K_BLOCK
+#undef GEMM_K_BLOCK_TURNED
 #undef GEMM_PART_ROWS

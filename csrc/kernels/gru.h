@@ -58,7 +58,7 @@ static void K(gru_gates_new)(int64_t H, const real *gx, const real *z, const rea
 /* C (M,N) = A packed-B + bias */
 static inline void K(gru_product)(real *c, int64_t c_row, const real *a, int64_t a_row, const void *packed, int64_t M, int64_t N,
                                   int64_t depth, const void *bias) {
-    const fnn_gemm_task g = {.M = M, .N = N, .K = depth, .a = a, .a_row = a_row, .a_col = 1, .b = packed, .b_packed = 1,
+    const fnn_gemm_task g = {.M = M, .N = N, .K = depth, .a = a, .a_row = a_row, .a_col = 1, .b = packed, .b_form = FNN_GEMM_PACKED,
                              .c = c, .c_row = c_row, .add = bias};
     K(gemm_block)(&g);
 }

@@ -25,7 +25,7 @@ enum {
     MAX_COLUMNS = 1024,
     CHUNK_WORK = 250000,  /* multiply-adds worth a chunk of their own, about 3 us */
     PACK_ROWS = 32,       /* rows of A from which packing a contiguous B can pay */
-    PACK_SIZE = 32768,    /* elements of B beyond which its rows lie too far apart for the caches */
+    PACK_COLUMNS = 512,   /* columns of B from which its rows lie too far apart for the caches */
     SPLIT_MIN_K = 1024,   /* a sum is cut only if it is at least this long ... */
     SPLIT_DEPTH = 512,    /* ... into pieces about this long ... */
     SPLIT_MAX = 16,       /* ... at most so many ... */
@@ -37,7 +37,8 @@ typedef struct plan {
     const type_info *t;
     int64_t batches;    /* product of the batch dimensions */
     int64_t b_batches;  /* different matrices B: 1 or batches */
-    bool empty, dot, packed, packs_itself, turned;
+    bool empty, dot, turned;
+    int b_form;
     int64_t splits, depth;            /* pieces of K and the length of one */
     int64_t rows, row_chunks;         /* per chunk, and how many */
     int64_t columns, column_chunks;
@@ -73,17 +74,14 @@ static void fold_batch(fnn_product *p) {
     }
 }
 
-/* C^T = B^T A^T, for C a row or a column: rows of B^T lie as A's rows must. The same chains, so the same bits. */
+/* C^T = B^T A^T for C a contiguous column: A stored by columns then is a B that needs no copy. The same chains, the same bits. */
 static bool turn(fnn_product *p) {
-    const bool row = p->M == 1 && p->N > 1 && p->b_col != 1;
-    const bool column = p->N == 1 && p->M > 1 && p->c_row == 1 && p->a_row == 1 && p->a_col != 1 && !p->has_bias;
-    if (!row && !column) return false;
+    if (p->N != 1 || p->M == 1 || p->c_row != 1 || p->a_row != 1 || p->has_bias) return false;
     const fnn_product q = *p;
-    p->M = q.N, p->N = q.M;
-    p->a_row = q.b_col, p->a_col = q.b_row;
-    p->b_row = q.a_col, p->b_col = q.a_row;
-    if (q.M == 1) p->b_col = 1; /* one column: its stride is never used */
-    p->c_row = row ? 1 : q.N;
+    p->M = 1, p->N = q.M;
+    p->a_row = 0, p->a_col = q.b_row;
+    p->b_row = q.a_col, p->b_col = 1;
+    p->c_row = q.M;
     for (int d = 0; d < q.batch_ndim; d++) p->a_batch[d] = q.b_batch[d], p->b_batch[d] = q.a_batch[d];
     return true;
 }
@@ -122,9 +120,13 @@ static plan make_plan(const fnn_product *given, const type_info *t) {
     if (l.b_batches == 0) l.b_batches = l.batches;
     l.depth = ceil_div(p->K, l.splits);
     if (p->N == 1) p->b_col = 1;
-    l.packed = p->b_col != 1 || (p->N > 1 && p->M >= PACK_ROWS && (p->N % t->lanes != 0 || p->N * p->K > PACK_SIZE));
     choose_chunks(&l);
-    if (l.packed) {
+    /* A copy of B pays where its columns are apart, its rows end within a word, or they are long. Made once for several chunks,
+     * else by the only one, panel by panel in the kernel. */
+    const bool copy = p->b_col != 1 || (p->N > 1 && p->M >= PACK_ROWS && (p->N % t->lanes != 0 || p->N >= PACK_COLUMNS));
+    const bool shared = l.row_chunks > 1 || l.b_batches < l.batches;
+    l.b_form = !copy ? FNN_GEMM_PLAIN : shared ? FNN_GEMM_PACKED : FNN_GEMM_COPIED;
+    if (l.b_form == FNN_GEMM_PACKED) {
         l.pack_bytes = round_bytes((size_t)(round_up(p->N, t->lanes) * l.depth) * t->size);
         l.packed_bytes = l.pack_bytes * (size_t)(l.b_batches * l.splits);
     }
@@ -170,12 +172,12 @@ static void pack_chunk(void *ctx, int64_t chunk) {
               min64(PANELS, l->p.N - column), piece_depth(l, split));
 }
 
-/* What is added to the finished sums of the block of C that starts at (row, column). */
-static void set_add(const plan *l, const void *c, int64_t row, int64_t column, const void **add, int64_t *add_row) {
+/* What is added to the finished sums of the block of C at c that starts at `column`. */
+static void set_add(const plan *l, const void *c, int64_t column, const void **add, int64_t *add_row) {
     if (l->p.accumulate) *add = c, *add_row = l->p.c_row;
     if (!l->p.has_bias) return;
-    *add = bytes_at(l->bias, l->turned ? row : column, l);
-    *add_row = l->turned ? 1 : 0;
+    *add = bytes_at(l->bias, column, l);
+    *add_row = 0;
 }
 
 static void multiply(const plan *l, int64_t batch, int64_t split, int64_t row, int64_t column) {
@@ -186,8 +188,8 @@ static void multiply(const plan *l, int64_t batch, int64_t split, int64_t row, i
     fnn_gemm_task task = {
         .M = min64(l->rows, p->M - row), .N = min64(l->columns, p->N - column), .K = piece_depth(l, split),
         .a = bytes_at(a, row * p->a_row + split * l->depth * p->a_col, l), .a_row = p->a_row, .a_col = p->a_col,
-        .b = l->packed ? packed_piece(l, b_index, split, column) : b_piece(l, b_index, split, column),
-        .b_row = p->b_row, .b_packed = l->packed,
+        .b = l->b_form == FNN_GEMM_PACKED ? packed_piece(l, b_index, split, column) : b_piece(l, b_index, split, column),
+        .b_form = l->b_form, .b_row = p->b_row, .b_col = p->b_col,
     };
     if (l->splits > 1) {
         task.c = (void *)bytes_at(l->parts, split * p->M * p->N + row * p->N + column, l);
@@ -195,7 +197,7 @@ static void multiply(const plan *l, int64_t batch, int64_t split, int64_t row, i
     } else {
         task.c = (void *)bytes_at(c, row * p->c_row + column, l);
         task.c_row = p->c_row;
-        set_add(l, task.c, row, column, &task.add, &task.add_row);
+        set_add(l, task.c, column, &task.add, &task.add_row);
     }
     (l->t == &F32 ? fnn_k.f32.gemm_block : fnn_k.f64.gemm_block)(&task);
 }
@@ -207,11 +209,7 @@ static void multiply_chunk(void *ctx, int64_t chunk) {
     const int64_t row = chunk / l->column_chunks % l->row_chunks * l->rows;
     chunk /= l->column_chunks * l->row_chunks;
     const int64_t split = chunk % l->splits, first = chunk / l->splits * l->group;
-    for (int64_t batch = first; batch < min64(first + l->group, l->batches); batch++) {
-        if (l->packs_itself)
-            call_pack(l, packed_piece(l, batch, split, 0), b_piece(l, batch, split, 0), l->p.N, piece_depth(l, split));
-        multiply(l, batch, split, row, column);
-    }
+    for (int64_t batch = first; batch < min64(first + l->group, l->batches); batch++) multiply(l, batch, split, row, column);
 }
 
 /* Region 3: chunk = rows of C; adds the pieces up in order. */
@@ -222,7 +220,7 @@ static void merge_chunk(void *ctx, int64_t chunk) {
     char *c = (char *)bytes_at(l->c, row * p->c_row, l);
     const void *add = NULL;
     int64_t add_row = 0;
-    set_add(l, c, row, 0, &add, &add_row);
+    set_add(l, c, 0, &add, &add_row);
     (l->t == &F32 ? fnn_k.f32.gemm_merge : fnn_k.f64.gemm_merge)(
         c, p->c_row, bytes_at(l->parts, row * p->N, l), p->M * p->N, l->splits, min64(ROWS, p->M - row), p->N, add, add_row);
 }
@@ -253,9 +251,7 @@ static void run(plan *l) {
     }
     l->parts = l->scratch + l->packed_bytes;
     const int64_t chunks = ceil_div(l->batches, l->group) * l->splits * l->row_chunks * l->column_chunks;
-    /* A chunk that is the only reader of its B packs it itself, just before use. */
-    l->packs_itself = l->packed && l->row_chunks * l->column_chunks == 1 && l->b_batches == l->batches;
-    if (l->packed && !l->packs_itself) {
+    if (l->b_form == FNN_GEMM_PACKED) {
         const int64_t packs = l->b_batches * l->splits;
         fnn_parallel(packs * ceil_div(p->N, PANELS), (double)(packs * p->N * l->depth) * 0.5, pack_chunk, l);
     }
@@ -264,7 +260,22 @@ static void run(plan *l) {
         fnn_parallel(ceil_div(p->M, ROWS), (double)(p->M * p->N * l->splits) * 0.1, merge_chunk, l);
 }
 
+/* Small products without batch are one kernel call: planning would take longer than multiplying. */
+static bool is_small(const fnn_product *p) {
+    return p->batch_ndim == 0 && p->M <= 64 && p->N <= 64 && p->K <= 64 && p->M * p->N > 1;
+}
+
+static void run_small(const fnn_product *p, const type_info *t, void *c, const void *a, const void *b, const void *bias) {
+    const fnn_gemm_task task = {
+        .M = p->M, .N = p->N, .K = p->K, .a = a, .a_row = p->a_row, .a_col = p->a_col,
+        .b = b, .b_form = p->b_col == 1 || p->N == 1 ? FNN_GEMM_PLAIN : FNN_GEMM_COPIED, .b_row = p->b_row, .b_col = p->b_col,
+        .c = c, .c_row = p->c_row, .add = p->accumulate ? c : p->has_bias ? bias : NULL, .add_row = p->accumulate ? p->c_row : 0,
+    };
+    (t == &F32 ? fnn_k.f32.gemm_block : fnn_k.f64.gemm_block)(&task);
+}
+
 static size_t scratch_bytes(const fnn_product *p, const type_info *t) {
+    if (is_small(p)) return 0;
     const plan l = make_plan(p, t);
     return l.packed_bytes + l.part_bytes;
 }
@@ -274,6 +285,10 @@ size_t fnn_product_scratch_f64(const fnn_product *p) { return scratch_bytes(p, &
 
 static void run_product(const fnn_product *p, const type_info *t, void *c, const void *a, const void *b, const void *bias,
                         void *scratch) {
+    if (is_small(p)) {
+        run_small(p, t, c, a, b, bias);
+        return;
+    }
     plan l = make_plan(p, t);
     l.c = c, l.a = l.turned ? b : a, l.b = l.turned ? a : b, l.bias = bias, l.scratch = scratch;
     run(&l);

@@ -88,6 +88,12 @@ FNN_WORD float vf_reduce_max(vf a) {
     y = _mm_max_ps(y, _mm_movehl_ps(y, y));
     return _mm_cvtss_f32(_mm_max_ss(y, _mm_movehdup_ps(y)));
 }
+FNN_WORD vf vf_zip_halves(__m256 a, __m256 b) {
+    __m256 u = _mm256_unpacklo_ps(a, b), v = _mm256_unpackhi_ps(a, b);
+    return vf_pair(_mm256_permute2f128_ps(u, v, 0x20), _mm256_permute2f128_ps(u, v, 0x31));
+}
+FNN_WORD vf vf_zip_lo(vf a, vf b) { return vf_zip_halves(a.lo, b.lo); }
+FNN_WORD vf vf_zip_hi(vf a, vf b) { return vf_zip_halves(a.hi, b.hi); }
 FNN_WORD vf_int vf_bits(vf a) { return vf_ipair(_mm256_castps_si256(a.lo), _mm256_castps_si256(a.hi)); }
 FNN_WORD vf vf_from_bits(vf_int a) { return vf_pair(_mm256_castsi256_ps(a.lo), _mm256_castsi256_ps(a.hi)); }
 FNN_WORD vf_int vf_iset1(int32_t x) { return vf_ipair(_mm256_set1_epi32(x), _mm256_set1_epi32(x)); }
@@ -166,6 +172,12 @@ FNN_WORD double vd_reduce_max(vd a) {
     __m128d y = _mm_max_pd(_mm256_castpd256_pd128(x), _mm256_extractf128_pd(x, 1));
     return _mm_cvtsd_f64(_mm_max_sd(y, _mm_unpackhi_pd(y, y)));
 }
+FNN_WORD vd vd_zip_halves(__m256d a, __m256d b) {
+    __m256d u = _mm256_unpacklo_pd(a, b), v = _mm256_unpackhi_pd(a, b);
+    return vd_pair(_mm256_permute2f128_pd(u, v, 0x20), _mm256_permute2f128_pd(u, v, 0x31));
+}
+FNN_WORD vd vd_zip_lo(vd a, vd b) { return vd_zip_halves(a.lo, b.lo); }
+FNN_WORD vd vd_zip_hi(vd a, vd b) { return vd_zip_halves(a.hi, b.hi); }
 FNN_WORD vd_int vd_bits(vd a) { return vd_ipair(_mm256_castpd_si256(a.lo), _mm256_castpd_si256(a.hi)); }
 FNN_WORD vd vd_from_bits(vd_int a) { return vd_pair(_mm256_castsi256_pd(a.lo), _mm256_castsi256_pd(a.hi)); }
 FNN_WORD vd_int vd_iset1(int64_t x) { return vd_ipair(_mm256_set1_epi64x(x), _mm256_set1_epi64x(x)); }

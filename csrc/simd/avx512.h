@@ -63,6 +63,12 @@ FNN_WORD float vf_reduce_max(vf a) {
     y = _mm_max_ps(y, _mm_movehl_ps(y, y));
     return _mm_cvtss_f32(_mm_max_ss(y, _mm_movehdup_ps(y)));
 }
+FNN_WORD vf vf_zip_lo(vf a, vf b) {
+    return _mm512_permutex2var_ps(a, _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23), b);
+}
+FNN_WORD vf vf_zip_hi(vf a, vf b) {
+    return _mm512_permutex2var_ps(a, _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31), b);
+}
 FNN_WORD vf_int vf_bits(vf a) { return _mm512_castps_si512(a); }
 FNN_WORD vf vf_from_bits(vf_int a) { return _mm512_castsi512_ps(a); }
 FNN_WORD vf_int vf_iset1(int32_t x) { return _mm512_set1_epi32(x); }
@@ -116,6 +122,8 @@ FNN_WORD double vd_reduce_max(vd a) {
     __m128d y = _mm_max_pd(_mm256_castpd256_pd128(x), _mm256_extractf128_pd(x, 1));
     return _mm_cvtsd_f64(_mm_max_sd(y, _mm_unpackhi_pd(y, y)));
 }
+FNN_WORD vd vd_zip_lo(vd a, vd b) { return _mm512_permutex2var_pd(a, _mm512_setr_epi64(0, 8, 1, 9, 2, 10, 3, 11), b); }
+FNN_WORD vd vd_zip_hi(vd a, vd b) { return _mm512_permutex2var_pd(a, _mm512_setr_epi64(4, 12, 5, 13, 6, 14, 7, 15), b); }
 FNN_WORD vd_int vd_bits(vd a) { return _mm512_castpd_si512(a); }
 FNN_WORD vd vd_from_bits(vd_int a) { return _mm512_castsi512_pd(a); }
 FNN_WORD vd_int vd_iset1(int64_t x) { return _mm512_set1_epi64(x); }

@@ -174,6 +174,16 @@ FNN_WORD float vf_reduce_max(vf a) {
         for (int i = 0; i < h; i++) t[i] = t[i] > t[i + h] ? t[i] : t[i + h];
     return t[0];
 }
+FNN_WORD vf vf_zip_lo(vf a, vf b) {
+    vf r;
+    for (int i = 0; i < 2; i++) r.q[2 * i] = vzip1q_f32(a.q[i], b.q[i]), r.q[2 * i + 1] = vzip2q_f32(a.q[i], b.q[i]);
+    return r;
+}
+FNN_WORD vf vf_zip_hi(vf a, vf b) {
+    vf r;
+    for (int i = 0; i < 2; i++) r.q[2 * i] = vzip1q_f32(a.q[i + 2], b.q[i + 2]), r.q[2 * i + 1] = vzip2q_f32(a.q[i + 2], b.q[i + 2]);
+    return r;
+}
 FNN_WORD vf_int vf_bits(vf a) {
     vf_int r;
     FNN_QUADS r.q[i] = vreinterpretq_u32_f32(a.q[i]);
@@ -380,6 +390,16 @@ FNN_WORD double vd_reduce_max(vd a) {
     for (int h = 4; h; h /= 2)
         for (int i = 0; i < h; i++) t[i] = t[i] > t[i + h] ? t[i] : t[i + h];
     return t[0];
+}
+FNN_WORD vd vd_zip_lo(vd a, vd b) {
+    vd r;
+    for (int i = 0; i < 2; i++) r.q[2 * i] = vzip1q_f64(a.q[i], b.q[i]), r.q[2 * i + 1] = vzip2q_f64(a.q[i], b.q[i]);
+    return r;
+}
+FNN_WORD vd vd_zip_hi(vd a, vd b) {
+    vd r;
+    for (int i = 0; i < 2; i++) r.q[2 * i] = vzip1q_f64(a.q[i + 2], b.q[i + 2]), r.q[2 * i + 1] = vzip2q_f64(a.q[i + 2], b.q[i + 2]);
+    return r;
 }
 FNN_WORD vd_int vd_bits(vd a) {
     vd_int r;

@@ -73,6 +73,8 @@
 #define vr_select FNN_V(select)
 #define vr_reduce_add FNN_V(reduce_add)
 #define vr_reduce_max FNN_V(reduce_max)
+#define vr_zip_lo FNN_V(zip_lo)
+#define vr_zip_hi FNN_V(zip_hi)
 /* from simd/vec_math.h */
 #define vr_exp FNN_V(exp)
 #define vr_expm1 FNN_V(expm1)

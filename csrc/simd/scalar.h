@@ -173,6 +173,17 @@ FNN_WORD float vf_reduce_max(vf a) {
         for (int i = 0; i < h; i++) a.v[i] = a.v[i] > a.v[i + h] ? a.v[i] : a.v[i + h];
     return a.v[0];
 }
+/* lanes in turns: a0 b0 a1 b1 ... from the lower halves, from the upper halves */
+FNN_WORD vf vf_zip_lo(vf a, vf b) {
+    vf r;
+    for (int i = 0; i < 8; i++) r.v[2 * i] = a.v[i], r.v[2 * i + 1] = b.v[i];
+    return r;
+}
+FNN_WORD vf vf_zip_hi(vf a, vf b) {
+    vf r;
+    for (int i = 0; i < 8; i++) r.v[2 * i] = a.v[i + 8], r.v[2 * i + 1] = b.v[i + 8];
+    return r;
+}
 /* bit patterns as integers of the same width, wrapping; ishr shifts zeros in */
 FNN_WORD vf_int vf_bits(vf a) {
     vf_int r;
@@ -378,6 +389,17 @@ FNN_WORD double vd_reduce_max(vd a) {
     for (int h = 4; h; h /= 2)
         for (int i = 0; i < h; i++) a.v[i] = a.v[i] > a.v[i + h] ? a.v[i] : a.v[i + h];
     return a.v[0];
+}
+/* lanes in turns: a0 b0 a1 b1 ... from the lower halves, from the upper halves */
+FNN_WORD vd vd_zip_lo(vd a, vd b) {
+    vd r;
+    for (int i = 0; i < 4; i++) r.v[2 * i] = a.v[i], r.v[2 * i + 1] = b.v[i];
+    return r;
+}
+FNN_WORD vd vd_zip_hi(vd a, vd b) {
+    vd r;
+    for (int i = 0; i < 4; i++) r.v[2 * i] = a.v[i + 4], r.v[2 * i + 1] = b.v[i + 4];
+    return r;
 }
 /* bit patterns as integers of the same width, wrapping; ishr shifts zeros in */
 FNN_WORD vd_int vd_bits(vd a) {
