@@ -20,12 +20,9 @@
 #define UNLIKELY(x) (x)
 #endif
 
-/* One pointer in the static TLS block: reading it is one instruction instead of a call (glibc reserves room for this). */
-#if defined(__GLIBC__)
-static _Thread_local pool_cache *own_cache __attribute__((tls_model("initial-exec")));
-#else
+/* Why not the initial-exec model, one instruction instead of a call: it would put all of the library's thread-local data
+ * (messages, modes) into the room that glibc keeps for libraries loaded late, about 500 bytes for all of them together. */
 static _Thread_local pool_cache *own_cache;
-#endif
 
 static _Atomic int64_t fail_countdown; /* 0: off; see fnn_pool_fail_after */
 static pthread_once_t key_once = PTHREAD_ONCE_INIT;
