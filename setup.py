@@ -92,7 +92,7 @@ class BuildC(build_ext):
     def link(self, target: Path, objects: list[str]) -> None:
         command = [*self.compiler.linker_so, *objects, "-pthread", "-lm"]
         if sys.platform == "linux":
-            command += ["-ldl", "-Wl,--no-undefined"] if not SANITIZE else ["-ldl"]
+            command.append("-ldl")
         if SANITIZE:
             command.append("-fsanitize=address,undefined")
         elif not DEBUG:

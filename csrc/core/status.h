@@ -3,7 +3,7 @@
  * Every function that can fail returns an fnn_status; on anything but FNN_OK the calling thread's message says what
  * went wrong, starting with the op: "layer_norm: weight has shape (64,), expected (128,)".
  * Invariant: a message is written only by fnn_fail, in the thread that failed, and stays until that thread's next
- * failure; FNN_OK never touches it. Nothing here allocates or prints.
+ * failure; FNN_OK never touches it. Nothing here prints.
  * It does not: map codes to Python exceptions (csrc/python does, in one place).
  * Next: pool.h. */
 #ifndef FNN_CORE_STATUS_H
@@ -31,6 +31,11 @@ fnn_status fnn_fail(fnn_status status, const char *format, ...);
 
 /* This thread's last message; "" before the first failure. Valid until the thread's next fnn_fail. */
 const char *fnn_error_message(void);
+
+/* A small buffer of this thread for parts of a message (the text of a shape); good until FNN_SCRATCH_TEXTS more are asked for. */
+#define FNN_SCRATCH_TEXTS 4
+#define FNN_SCRATCH_TEXT 192
+char *fnn_scratch_text(void);
 
 /* The code's own name, as in "FNN_ERR_VALUE"; "unknown status" outside the enumeration. */
 const char *fnn_status_name(fnn_status status);

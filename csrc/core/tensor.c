@@ -264,7 +264,5 @@ const char *fnn_shape_text(char *buf, int ndim, const int64_t *shape) {
 }
 
 const char *fnn_shape_of(const fnn_tensor *t) {
-    static _Thread_local char ring[4][FNN_SHAPE_TEXT];
-    static _Thread_local unsigned turn;
-    return fnn_shape_text(ring[turn++ % 4], t->ndim, t->shape);
+    return fnn_shape_text(fnn_scratch_text(), t->ndim, t->shape);
 }

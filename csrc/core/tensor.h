@@ -69,7 +69,7 @@ void fnn_tensor_extent(const fnn_tensor *t, const char **lo, const char **hi);
 /* Allocates memory for t's geometry, which must be dense: data, storage and version are filled in. */
 fnn_status fnn_tensor_alloc(fnn_tensor *t);
 /* "(4, 128)" into buf; gives buf. */
-#define FNN_SHAPE_TEXT 192
+#define FNN_SHAPE_TEXT FNN_SCRATCH_TEXT
 const char *fnn_shape_text(char *buf, int ndim, const int64_t *shape);
 /* The message-friendly shape of a tensor; valid until the same thread has asked four more times. */
 const char *fnn_shape_of(const fnn_tensor *t);
