@@ -14,7 +14,7 @@
 
 #include "../core/tensor.h"
 
-#define FNN_MAX_IN 6     /* inputs of an op with a fixed number of them */
+#define FNN_MAX_IN 8     /* inputs of an op with a fixed number of them */
 #define FNN_MAX_EXTRA 4  /* tensors made only for backward (mean, rstd, gates) */
 
 /* One call, as data. Everything lives on the caller's stack. */

@@ -33,7 +33,7 @@ static void convert_one(const fnn_tensor *t, int dtype, void *slot) {
 
 fnn_status fnn_run_loop(const char *op, fnn_loop loop, const fnn_tensor *out, const fnn_tensor *const *in, int n_in, int dtype, double ns) {
     if (!loop) return fnn_fail(FNN_ERR_NOT_IMPLEMENTED, "%s: not implemented for %s", op, fnn_dtype_name((fnn_dtype)dtype));
-    const fnn_tensor *use[FNN_MAX_OPERANDS];
+    const fnn_tensor *use[FNN_MAX_OPERANDS] = {NULL};
     fnn_tensor temp[FNN_MAX_OPERANDS];
     double slot[FNN_MAX_OPERANDS];
     int n_temp = 0;

@@ -8,7 +8,7 @@
 #include "args.h"
 #include "py.h"
 
-#define MAX_INDICES (FNN_MAX_IN - 1) /* index tensors one op call takes beside x */
+#define MAX_INDICES (FNN_MAX_IN - 2) /* index tensors one op call takes beside x and a value */
 
 /* What a key has become so far. */
 typedef struct target {

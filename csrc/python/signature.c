@@ -44,7 +44,7 @@ static int set_kind(fnn_param *p, char *type) {
         }
     if (strncmp(type, "enum:", 5)) return -1;
     p->kind = FNN_K_ENUM;
-    strncpy(p->choices, type + 5, sizeof p->choices - 1);
+    snprintf(p->choices, sizeof p->choices, "%s", type + 5);
     return 0;
 }
 
