@@ -353,6 +353,15 @@ static PyObject *element_size(PyObject *self, PyObject *unused) {
     return PyLong_FromLong(fnn_itemsize[TENSOR(self)->dtype]);
 }
 
+static PyObject *complex_of(PyObject *self, PyObject *unused) {
+    PyObject *number = PyObject_CallMethod(self, "__float__", NULL);
+    (void)unused;
+    if (!number) return NULL;
+    PyObject *result = PyComplex_FromDoubles(PyFloat_AsDouble(number), 0);
+    Py_DECREF(number);
+    return result;
+}
+
 #define FAST(f) (PyCFunction)(void (*)(void))(f), METH_FASTCALL | METH_KEYWORDS
 
 PyMethodDef fnn_convert_methods[] = {
@@ -367,6 +376,7 @@ PyMethodDef fnn_convert_methods[] = {
     {"__dlpack_device__", fnn_dlpack_device, METH_NOARGS, "__dlpack_device__($self, /)\n--\n\n"},
     {"__reduce_ex__", fnn_reduce_ex, METH_O, "__reduce_ex__($self, protocol, /)\n--\n\n"},
     {"__deepcopy__", fnn_deepcopy, METH_O, "__deepcopy__($self, memo, /)\n--\n\n"},
+    {"__complex__", complex_of, METH_NOARGS, "__complex__($self, /)\n--\n\n"},
     {"as_subclass", fnn_as_subclass, METH_O, "as_subclass($self, cls, /)\n--\n\nThis tensor as an object of a subclass of Tensor."},
     {"_make_subclass", (PyCFunction)(void (*)(void))fnn_make_subclass, METH_FASTCALL | METH_KEYWORDS | METH_STATIC,
      "_make_subclass(cls, data, require_grad=False)\n--\n\n"},

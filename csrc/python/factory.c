@@ -185,6 +185,8 @@ static PyObject *filled(const char *function, const fnn_tensor *like, PyObject *
     fnn_tensor t;
     if (fnn_sort_args(function, names, args, n, kwnames, g)) return NULL;
     if (!g[0] || !g[1]) return fnn_missing_arg(function, g[0] ? "fill_value" : "size"), NULL;
+    if (!PyTuple_Check(g[0]) && !PyList_Check(g[0]))
+        return PyErr_Format(PyExc_TypeError, "%s(): argument 'size' must be tuple of ints, not %.100s", function, Py_TYPE(g[0])->tp_name);
     if (fnn_read_options(function, g[3], g[5], g[4], g[6], g[7], g[2], &options) || fnn_as_scalar(function, "fill_value", g[1], &value)) return NULL;
     int dtype = like && options.dtype < 0 ? like->dtype : result_dtype(&options);
     if (dtype < 0) dtype = value.t.dtype == FNN_F64 ? fnn_default_dtype : value.t.dtype;

@@ -106,7 +106,7 @@ int fnn_nb_bool(PyObject *a) { return fnn_tensor_truth(a); }
 
 static PyObject *one_item(PyObject *a, const char *what) {
     if (TENSOR(a)->numel == 1) return fnn_item(TENSOR(a));
-    return PyErr_Format(PyExc_RuntimeError, "%s: a Tensor with %lld elements cannot be converted to Scalar", what, (long long)TENSOR(a)->numel), NULL;
+    return PyErr_Format(PyExc_ValueError, "%s: only one element tensors can be converted to Python scalars, found shape %s", what, fnn_shape_of(TENSOR(a))), NULL;
 }
 static PyObject *convert(PyObject *a, const char *what, PyObject *(*to)(PyObject *)) {
     PyObject *item = one_item(a, what), *result = item ? to(item) : NULL;

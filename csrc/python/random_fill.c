@@ -240,6 +240,7 @@ static PyObject *random_(PyObject *self, PyObject *const *args, Py_ssize_t n, Py
         if (fnn_as_int(g[1], &to) || fnn_check_range("random_", from, to, dtype, &draw)) return NULL;
     } else if (open && dtype == FNN_I64) { /* the end of int64 has no successor: its range is counted from 2^63 */
         draw = (fnn_draw){.what = FNN_RANDINT, .base = from, .range = (UINT64_C(1) << 63) - (uint64_t)from};
+        if (!draw.range) draw.base = 0; /* all of int64: the drawn bits as they are */
     } else if (open) {
         if (fnn_check_range("random_", from, ends[dtype], dtype, &draw)) return NULL;
     } else if (g[0]) {
@@ -274,7 +275,8 @@ static fnn_status draw_each(const fnn_tensor *self, const fnn_tensor *p, fnn_gen
 
 /* Floating point, every element in [0, 1]. */
 static fnn_status check_probabilities(const fnn_tensor *p) {
-    FNN_TRY(fnn_want_float("bernoulli", "p", p));
+    if (!fnn_dtype_is_float(p->dtype))
+        return fnn_fail(FNN_ERR_NOT_IMPLEMENTED, "bernoulli: p has dtype %s, expected a floating point dtype", fnn_dtype_name(p->dtype));
     fnn_tensor flat;
     FNN_TRY(fnn_contiguous(&flat, p));
     bool good = true;

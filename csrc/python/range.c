@@ -1,6 +1,6 @@
 /* Tensors whose values are a formula of the index: arange, linspace, logspace, eye.
  *
- * Invariant: counts and values are torch's: arange computes start + i * step in double precision (in integers for int64);
+ * Invariant: counts and values are torch's: arange computes start + i * step in double precision (integers in integers);
  * linspace counts from both ends, so that it is symmetric and hits both exactly. */
 #include "factory.h"
 
@@ -25,23 +25,36 @@ static int64_t arange_count(const fnn_number_slot *start, const fnn_number_slot 
     return (int64_t)count;
 }
 
-#define RAMP(T, from, by)                                                   \
-    do {                                                                    \
-        T *p_ = (T *)t->data;                                               \
-        for (int64_t i_ = 0; i_ < t->numel; i_++) p_[i_] = (T)((from) + (by)*i_); \
-    } while (0)
-
 static int64_t slot_int(const fnn_number_slot *s) { return s->t.dtype == FNN_F64 ? (int64_t)s->value.f : s->t.dtype == FNN_BOOL ? s->value.b : s->value.i; }
 
-static void ramp(fnn_tensor *t, const fnn_number_slot *start, const fnn_number_slot *step) {
-    double a = fnn_slot_double(start), s = fnn_slot_double(step);
-    int64_t from = slot_int(start), by = slot_int(step);
-    switch (t->dtype) {
-    case FNN_F32: RAMP(float, a, s); break;
-    case FNN_F64: RAMP(double, a, s); break;
-    case FNN_I64: RAMP(int64_t, from, by); break;
-    case FNN_I32: RAMP(int32_t, from, by); break;
-    default: RAMP(uint8_t, from, by); break;
+/* torch's own rounding: full pairs of vectors count on from the (rounded) value of their first lane, the rest counts from the
+ * start; every product is fused. LANES: how many numbers torch's vectors hold on AVX2, and keep on AVX-512. */
+#define RAMP_REAL(T, LANES)                                                                        \
+    do {                                                                                           \
+        T *p = (T *)t->data;                                                                       \
+        int64_t whole = t->numel - t->numel % (2 * LANES);                                         \
+        for (int64_t i = 0; i < whole; i += LANES) {                                               \
+            double first = (T)fma(step, (double)i, start);                                         \
+            for (int k = 0; k < LANES; k++) p[i + k] = (T)fma((double)k, step, first);             \
+        }                                                                                          \
+        for (int64_t i = whole; i < t->numel; i++) p[i] = (T)fma(step, (double)i, start);          \
+    } while (0)
+
+static void ramp_real(fnn_tensor *t, double start, double step) {
+    if (t->dtype == FNN_F32)
+        RAMP_REAL(float, 8);
+    else
+        RAMP_REAL(double, 4);
+}
+
+static void ramp_int(fnn_tensor *t, int64_t start, int64_t step) {
+    for (int64_t i = 0; i < t->numel; i++) {
+        int64_t x = start + step * i;
+        switch (t->dtype) {
+        case FNN_I64: ((int64_t *)t->data)[i] = x; break;
+        case FNN_I32: ((int32_t *)t->data)[i] = (int32_t)x; break;
+        default: ((uint8_t *)t->data)[i] = (uint8_t)x;
+        }
     }
 }
 
@@ -69,18 +82,21 @@ static PyObject *arange(PyObject *m, PyObject *const *args, Py_ssize_t n, PyObje
     if (count < 0) return NULL;
     fnn_status status = fnn_empty(&t, (fnn_dtype)dtype, 1, &count);
     if (status) return fnn_raise(status);
-    ramp(&t, &start, &step);
+    if (fnn_dtype_is_float(dtype))
+        ramp_real(&t, fnn_slot_double(&start), fnn_slot_double(&step));
+    else
+        ramp_int(&t, slot_int(&start), slot_int(&step));
     return fnn_finish(&t, &options);
 }
 
 /* ---- linspace, logspace ---- */
 
-/* i-th of n points: from the start in the first half, from the end in the second. */
+/* i-th of n points: from the start in the first half, from the end in the second; fused, as torch's are. */
 static double point(double start, double end, double step, int64_t n, int64_t i) {
-    return i < n / 2 ? start + step * (double)i : end - step * (double)(n - i - 1);
+    return i < n / 2 ? fma(step, (double)i, start) : fma(-step, (double)(n - i - 1), end);
 }
 static float point_f32(float start, float end, float step, int64_t n, int64_t i) {
-    return i < n / 2 ? start + step * (float)i : end - step * (float)(n - i - 1);
+    return i < n / 2 ? fmaf(step, (float)i, start) : fmaf(-step, (float)(n - i - 1), end);
 }
 
 /* base 0: the points themselves; otherwise base to their power. */
@@ -98,13 +114,13 @@ static void points_f64(double *p, int64_t n, double start, double end, double ba
         p[i] = base != 0 ? pow(base, x) : x;
     }
 }
-/* Integers: the step is a float32, the sums are cut towards zero. */
+/* Integers: computed in double precision and cut towards zero. */
 static void points_int(fnn_tensor *t, int64_t start, int64_t end, double base) {
     int64_t n = t->numel;
-    float step = n > 1 ? ((float)end - (float)start) / (float)(n - 1) : 0;
+    double step = n > 1 ? ((double)end - (double)start) / (double)(n - 1) : 0;
     for (int64_t i = 0; i < n; i++) {
-        float x = n == 1 ? (float)start : i < n / 2 ? (float)start + step * (float)i : (float)end - step * (float)(n - i - 1);
-        if (base != 0) x = powf((float)base, x);
+        double x = n == 1 ? (double)start : point((double)start, (double)end, step, n, i);
+        if (base != 0) x = pow(base, x);
         switch (t->dtype) {
         case FNN_I64: ((int64_t *)t->data)[i] = (int64_t)x; break;
         case FNN_I32: ((int32_t *)t->data)[i] = (int32_t)x; break;
