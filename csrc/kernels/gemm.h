@@ -20,10 +20,15 @@
 
 /* Depth of a block of K: what a tile pass reads of B (4 words a step) and, of a transposed A, all its rows of the block, stay in
  * the L1 cache until the next row tile wants them. */
-#define GEMM_K_BLOCK 192
-#define GEMM_K_BLOCK_TURNED 64
+#define GEMM_K_BLOCK 128
+#define GEMM_K_BLOCK_TURNED 64 /* for A stored by columns */
 /* Rows of C whose interrupted chains wait in a local buffer when C itself must keep its old values until the end. */
 #define GEMM_PART_ROWS 48
+/* From these sizes on a block of A is copied: its rows lie far apart, and 4 panels or more read them. 192 rows by 128 steps
+ * are 96 KB (double: 192 KB) on the stack and stay in the L2 cache. */
+#define GEMM_LARGE 256
+#define GEMM_LARGE_ROWS 48
+#define GEMM_A_ROWS 192
 
 /* One tile: rows x words accumulators over `depth` steps. `rows`, `words` and `mask_*` are constants at every call. `init`
  * is NULL (start from 0) or where the interrupted chain waits. `tail`: how many lanes of the last word exist. */
@@ -69,16 +74,17 @@ typedef struct K(gemm_panel_task) {
     int64_t add_row;
     real *c;
     int64_t c_row;
-    const real *next_a, *next_b; /* the next block of K, fetched into the L2 cache meanwhile; NULL: none, or no need */
-    int64_t next_depth, next_b_width;
+    const real *next_a, *next_b; /* what comes next, fetched into the L2 cache meanwhile; NULL: no need */
+    int64_t next_depth, next_b_width; /* next_depth 0: nothing to fetch */
 } K(gemm_panel_task);
 
 /* Fetches what steps `from` .. `to` of the next block will read: the rows of B's panel, and a transposed A's rows. */
 static inline __attribute__((always_inline)) void K(gemm_fetch)(const K(gemm_panel_task) * p, int64_t from, int64_t to) {
     const int64_t line = 64 / (int64_t)sizeof(real);
     for (int64_t k = from; k < to; k++) {
-        for (int64_t j = 0; j < p->next_b_width; j += line) __builtin_prefetch(p->next_b + k * p->b_row + j, 0, 2);
-        if (p->a_row == 1)
+        if (p->next_b)
+            for (int64_t j = 0; j < p->next_b_width; j += line) __builtin_prefetch(p->next_b + k * p->b_row + j, 0, 2);
+        if (p->next_a)
             for (int64_t j = 0; j < p->M; j += line) __builtin_prefetch(p->next_a + k * p->a_col + j, 0, 2);
     }
 }
@@ -91,7 +97,7 @@ static inline __attribute__((always_inline)) void K(gemm_panel)(const int rows, 
                  p->init ? p->init + i * p->init_row : NULL, p->init_row, p->add ? p->add + i * p->add_row : NULL,       \
                  p->add_row, p->c + i * p->c_row, p->c_row)
     for (; i + rows <= p->M; i += rows) {
-        if (p->next_a) K(gemm_fetch)(p, i * p->next_depth / p->M, (i + rows) * p->next_depth / p->M);
+        if (p->next_depth) K(gemm_fetch)(p, i * p->next_depth / p->M, (i + rows) * p->next_depth / p->M);
         TILE(rows);
     }
     const int64_t rest = p->M - i;
@@ -207,9 +213,9 @@ static void K(gemm_column)(const fnn_gemm_task *t, int64_t n, int64_t width) {
             p.c = last ? c : wait;
             p.c_row = last ? t->c_row : wait_row;
             p.next_depth = last ? 0 : t->K - k - p.depth < block ? t->K - k - p.depth : block;
-            p.next_a = last ? NULL : p.a + p.depth * t->a_col;
-            p.next_b = last ? NULL : p.b + p.depth * b_row;
-            p.next_b_width = copied ? 0 : width;
+            p.next_a = t->a_row == 1 ? p.a + p.depth * t->a_col : NULL;
+            p.next_b = copied ? NULL : p.b + p.depth * b_row;
+            p.next_b_width = width;
             K(gemm_run_panel)(words, t->b_form != FNN_GEMM_PLAIN, &p);
             p.init = wait;
             k += p.depth;
@@ -217,8 +223,49 @@ static void K(gemm_column)(const fnn_gemm_task *t, int64_t n, int64_t width) {
     }
 }
 
+/* copy (rows, GEMM_K_BLOCK) = rows i.. and steps k.. of A */
+static void K(gemm_copy_a)(real *copy, const fnn_gemm_task *t, int64_t i, int64_t k, int64_t rows, int64_t depth) {
+    const real *a = (const real *)t->a + i * t->a_row + k * t->a_col;
+    for (int64_t j = 0; j < depth && t->a_row == 1; j += VR)
+        K(gemm_pack_turned)(copy + j, GEMM_K_BLOCK, a + j * t->a_col, depth - j < VR ? depth - j : VR, rows, t->a_col);
+    if (t->a_row == 1) return;
+    for (int64_t r = 0; r < rows; r++, a += t->a_row, copy += GEMM_K_BLOCK)
+        for (int64_t j = 0; j < depth; j++) copy[j] = a[j * t->a_col];
+}
+
+/* Large products: rows of A lie far apart (or are columns), and many panels read them: a block of A is copied first. */
+static void K(gemm_block_large)(const fnn_gemm_task *t) {
+    real copy[GEMM_A_ROWS * GEMM_K_BLOCK];
+    const int64_t panel = GEMM_WORDS * VR;
+    for (int64_t i = 0; i < t->M; i += GEMM_A_ROWS)
+        for (int64_t k = 0; k < t->K; k += GEMM_K_BLOCK) {
+            const int64_t depth = t->K - k < GEMM_K_BLOCK ? t->K - k : GEMM_K_BLOCK;
+            const int last = k + depth == t->K;
+            K(gemm_panel_task) p = {.M = t->M - i < GEMM_A_ROWS ? t->M - i : GEMM_A_ROWS, .depth = depth, .a = copy,
+                                    .a_row = GEMM_K_BLOCK, .a_col = 1, .add_row = t->add_row, .init_row = t->c_row, .c_row = t->c_row};
+            K(gemm_copy_a)(copy, t, i, k, p.M, depth);
+            for (int64_t n = 0; n < t->N; n += panel) {
+                const int64_t width = t->N - n < panel ? t->N - n : panel, padded = (width + VR - 1) / VR * VR;
+                p.tail = width - padded + VR;
+                p.b_row = padded;
+                p.b = (const real *)t->b + n * t->K + k * padded;
+                p.c = (real *)t->c + i * t->c_row + n;
+                p.init = k ? p.c : NULL;
+                p.next_depth = t->N - n > panel ? depth : 0;
+                p.next_b = p.b + panel * t->K; /* the next panel: as wide, or nearly */
+                p.next_b_width = padded;
+                p.add = last && t->add ? (const real *)t->add + i * t->add_row + n : NULL;
+                K(gemm_run_panel)(padded / VR, 1, &p);
+            }
+        }
+}
+
 static void K(gemm_block)(const fnn_gemm_task *t) {
     const int64_t panel = GEMM_WORDS * VR;
+    if (t->b_form == FNN_GEMM_PACKED && t->N >= GEMM_LARGE && t->K >= GEMM_LARGE && t->M >= GEMM_LARGE_ROWS && t->add != t->c) {
+        K(gemm_block_large)(t);
+        return;
+    }
     for (int64_t n = 0; n < t->N; n += panel) K(gemm_column)(t, n, t->N - n < panel ? t->N - n : panel);
 }
 
@@ -249,4 +296,7 @@ static void K(gemm_merge)(void *c_any, int64_t c_row, const void *parts, int64_t
 #undef GEMM_ROWS
 #undef GEMM_K_BLOCK
 #undef GEMM_K_BLOCK_TURNED
+#undef GEMM_LARGE
+#undef GEMM_LARGE_ROWS
+#undef GEMM_A_ROWS
 #undef GEMM_PART_ROWS
