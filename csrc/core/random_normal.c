@@ -13,7 +13,7 @@
 #define TWO_PI 6.28318530717958647692
 #define BLOCK 16
 
-/* Fused with std and mean in normal, not in log_normal: so are the streams. */
+/* Every user fuses it with std and mean: so are the streams. */
 static double normal_sample(fnn_generator *g) {
     if (g->has_cached_normal) {
         g->has_cached_normal = false;
@@ -35,7 +35,7 @@ static double normal_sample(fnn_generator *g) {
     }                                                                                                                  \
     void fnn_rng_log_normal_##t(fnn_generator *g, T *out, int64_t n, int64_t stride, double mean, double std) {        \
         for (int64_t i = 0; i < n; i++) {                                                                              \
-            out[i * stride] = (T)exp(normal_sample(g) * std + mean);                                                   \
+            out[i * stride] = (T)exp(fma(normal_sample(g), std, mean));                                                \
         }                                                                                                              \
     }
 SCALAR_PATH(float, f32)
