@@ -224,7 +224,22 @@ PyMethodDef fnn_tensor_methods[] = {
 
 #define RO(name) {#name, get_##name, NULL, NULL, NULL}
 #define NO(name) {#name, get_false, NULL, NULL, NULL}
+/* What is put into the dict may lead back to the tensor. */
+static PyObject *get_dict(PyObject *self, void *closure) {
+    fnn_track(self);
+    return PyObject_GenericGetDict(self, closure);
+}
+
+static PyObject *get_layout(PyObject *self, void *closure) {
+    (void)self, (void)closure;
+    PyObject *module = PyImport_ImportModule("fastnn._layout"), *strided = module ? PyObject_GetAttrString(module, "strided") : NULL;
+    Py_XDECREF(module);
+    return strided;
+}
+
 PyGetSetDef fnn_tensor_getset[] = {
+    {"layout", get_layout, NULL, NULL, NULL},
+    {"__dict__", get_dict, PyObject_GenericSetDict, NULL, NULL},
     RO(shape), RO(dtype), RO(device), RO(ndim), RO(itemsize), RO(nbytes), RO(T), RO(mT),
     {"_version", get_version, NULL, NULL, NULL},
     {"mH", get_mT, NULL, NULL, NULL},

@@ -30,18 +30,16 @@ PyObject *fnn_reduce_ex(PyObject *self, PyObject *protocol) {
     fnn_tensor order = *t;
     if (!dense) fnn_tensor_set_geometry(&order, t->ndim, t->shape, NULL);
     PyObject *shape = fnn_size_new(t->ndim, t->shape), *stride = fnn_size_new(t->ndim, order.stride), *bytes = bytes_of(t, dense);
-    PyObject *dict = PyObject_GetAttrString(self, "__dict__"), *result = NULL;
-    if (!dict) PyErr_Clear();
+    PyObject *dict = ((TensorObject *)self)->dict, *result = NULL;
     PyObject *plain_shape = shape ? PySequence_List(shape) : NULL, *plain_stride = stride ? PySequence_List(stride) : NULL;
     if (plain_shape && plain_stride && bytes)
         result = Py_BuildValue("O(OOOOOO)O", rebuild_function, Py_TYPE(self), fnn_dtype_objects[t->dtype], plain_shape, plain_stride, bytes,
-                               fnn_wants_grad(t) ? Py_True : Py_False, dict && PyDict_Check(dict) && PyDict_GET_SIZE(dict) ? dict : Py_None);
+                               fnn_wants_grad(t) ? Py_True : Py_False, dict && PyDict_GET_SIZE(dict) ? dict : Py_None);
     Py_XDECREF(shape);
     Py_XDECREF(stride);
     Py_XDECREF(plain_shape);
     Py_XDECREF(plain_stride);
     Py_XDECREF(bytes);
-    Py_XDECREF(dict);
     return result;
 }
 
@@ -136,7 +134,6 @@ static int copy_attachments(PyObject *copy, PyObject *self, PyObject *memo) {
         value = deepcopy ? PyObject_CallFunctionObjArgs(deepcopy, ((TensorObject *)self)->dict, memo, NULL) : NULL;
         dict = value ? PyObject_GetAttrString(copy, "__dict__") : NULL;
         failed = !dict || PyDict_Update(dict, value);
-        if (!failed) fnn_track(copy);
     }
     Py_XDECREF(module);
     Py_XDECREF(deepcopy);

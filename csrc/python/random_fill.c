@@ -151,8 +151,8 @@ int fnn_check_range(const char *function, int64_t from, int64_t to, int dtype, f
 /* ---- writing into a graph ---- */
 
 static fnn_status no_gradient(void *object, fnn_backcall *b) {
-    (void)object, (void)b; /* the values written depend on nothing: dx stays zero */
-    return FNN_OK;
+    (void)object; /* the values written depend on nothing */
+    return b->need[0] ? fnn_zeros(&b->dx[0], &b->in_geom[0]) : FNN_OK;
 }
 static void release_nothing(void *object) { (void)object; }
 static const fnn_foreign constant = {no_gradient, release_nothing};
