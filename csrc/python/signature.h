@@ -30,7 +30,7 @@ typedef struct fnn_param {
     uint8_t slot;       /* position in in[], v[] or list[] */
     fnn_value value;    /* the default */
     fnn_ints ints;
-    char choices[48];   /* enum: "a|b" */
+    char choices[64];   /* enum: "a|b" */
 } fnn_param;
 
 typedef struct fnn_frame fnn_frame;
