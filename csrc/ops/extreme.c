@@ -1,6 +1,6 @@
 /* Largest and smallest elements: max, min (of all, or along one dimension with indices), amax, amin, argmax, argmin.
  *
- * attrs: MAX, MIN, AMAX, AMIN: list[0] dims (n <= 0: all), v[0].i keepdim. MAX_DIM, MIN_DIM: v[0].i dim, v[1].i keepdim; outputs
+ * attrs: MAX, MIN, AMAX, AMIN: list[0] dims (n <= 0: all), v[0].i keepdim; NULL: all dims. MAX_DIM, MIN_DIM: v[0].i dim, v[1].i keepdim; outputs
  * values, indices. ARGMAX, ARGMIN: v[0].i dim (FNN_NONE: of the flattened tensor), v[1].i keepdim.
  * A NaN counts as largest and as smallest; among equals the first counts. The gradient of MAX_DIM goes to the element found;
  * that of the others is shared evenly among equals, as in torch. */
@@ -36,11 +36,13 @@ static void find(int dtype, void *y, int64_t *index, const void *x, int64_t rows
 
 /* One dimension, or all of them for FNN_NONE, as a list of dims. */
 static fnn_ints dims_of(const fnn_op *op, const fnn_attrs *a) {
+    if (!a) return (fnn_ints){.n = 0};
     if (op == &fnn_op_MAX || op == &fnn_op_MIN || op == &fnn_op_AMAX || op == &fnn_op_AMIN) return a->list[0];
     fnn_ints dims = {.n = a->v[0].i == FNN_NONE ? 0 : 1, .v = {a->v[0].i}};
     return dims;
 }
 static bool keepdim(const fnn_op *op, const fnn_attrs *a) {
+    if (!a) return false;
     bool list = op == &fnn_op_MAX || op == &fnn_op_MIN || op == &fnn_op_AMAX || op == &fnn_op_AMIN;
     return list ? a->v[0].i : a->v[1].i;
 }
@@ -106,12 +108,13 @@ static fnn_status back_found(fnn_backcall *b) {
 static fnn_status back_shared(fnn_backcall *b) {
     const fnn_geom *g = &b->in_geom[0];
     fnn_reduction r;
-    FNN_TRY(fnn_reduction_of_geom(g, &b->attrs->list[0], keepdim(b->op, b->attrs), &r));
+    fnn_ints dims = dims_of(b->op, b->attrs);
+    FNN_TRY(fnn_reduction_of_geom(g, &dims, keepdim(b->op, b->attrs), &r));
     fnn_expr x = {0};
     fnn_tensor *y = fnn_xslot(&x), *dy = fnn_xslot(&x);
     fnn_reduction_keep(&r, g, &b->out[0], y);
     fnn_reduction_keep(&r, g, b->dy[0], dy);
-    fnn_attrs sum = {.v = {{.i = 1}, {.i = -1}}, .list[0] = b->attrs->list[0]};
+    fnn_attrs sum = {.v = {{.i = 1}, {.i = -1}}, .list[0] = dims};
     const fnn_tensor *mask = fnn_x2(&x, &fnn_op_EQ, &b->in[0], y);
     const fnn_tensor *share = mask ? fnn_x2(&x, &fnn_op_DIV, dy, fnn_xa(&x, &fnn_op_SUM, mask, &sum)) : NULL;
     return fnn_give(&x, &b->dx[0], share ? fnn_x2(&x, &fnn_op_MUL, mask, share) : NULL);
