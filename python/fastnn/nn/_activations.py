@@ -51,7 +51,10 @@ def silu(input: Tensor, inplace: bool = False) -> Tensor:
 
 def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
     """log(1 + exp(beta*x)) / beta; x itself where beta*x > threshold."""
-    return _C.softplus(input, beta, threshold)
+    if beta == 1.0 and threshold == 20.0:
+        return _C._softplus(input)
+    scaled = input * beta
+    return _C.where(scaled > threshold, input, _C.log1p(_C.exp(_C.clamp(scaled, max=threshold))) / beta)
 
 
 def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
@@ -133,7 +136,7 @@ def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
 
 def mish(input: Tensor, inplace: bool = False) -> Tensor:
     """x * tanh(softplus(x))."""
-    return in_place(input, mish) if inplace else input * _C.tanh(_C.softplus(input))
+    return in_place(input, mish) if inplace else input * _C.tanh(_C._softplus(input))
 
 
 def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
@@ -150,7 +153,7 @@ def threshold_(input: Tensor, threshold: float, value: float) -> Tensor:
 
 def logsigmoid(input: Tensor) -> Tensor:
     """log(sigmoid(x)), without overflow: min(x, 0) - log(1 + exp(-|x|))."""
-    return -_C.softplus(-input, 1.0, 40.0)
+    return _C._log_sigmoid(input)
 
 
 def softsign(input: Tensor) -> Tensor:

@@ -28,8 +28,6 @@ class Parameter(_Tensor, metaclass=_ParameterMeta):
     data: the tensor to take the memory of (an empty one if None); requires_grad: whether autograd follows it.
     """
 
-    __torch_function__ = _C._disabled_torch_function_impl
-
     def __new__(cls, data: Any = None, requires_grad: bool = True) -> Any:
         if data is None:
             data = _C.empty(0)
@@ -55,6 +53,9 @@ class Parameter(_Tensor, metaclass=_ParameterMeta):
             self.requires_grad,
             dict(state),
         )
+
+
+_C._set_parameter_type(Parameter)
 
 
 def _rebuild_parameter(data: Any, requires_grad: bool, state: dict[str, Any] | None = None) -> Parameter:
