@@ -60,6 +60,7 @@ static fnn_status fill_node(fnn_node *n, fnn_call *c, const bool *need, const fn
         n->extra[i].t = c->extra[i]; /* moved */
         c->extra[i] = (fnn_tensor){0};
     }
+    fnn_node_stamp(n);
     return FNN_OK;
 }
 
@@ -247,6 +248,7 @@ fnn_status fnn_record_foreign(const fnn_foreign *foreign, void *object, const ch
         if (fnn_wants_grad(in[i])) status = fnn_gradient_edge(in[i], &n->edges[i]);
     }
     for (int i = 0; i < n_out; i++) n->out_geom[i] = fnn_geom_of(&out[i]);
+    fnn_node_stamp(n);
     if (!status) {
         static const fnn_op nothing = {.name = "Function"};
         status = attach(n, &nothing, out, n_out);

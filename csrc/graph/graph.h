@@ -123,6 +123,8 @@ fnn_node *fnn_current_grad_fn(const fnn_tensor *t); /* borrowed; NULL: leaf. Ren
 
 /* ---- node ---- */
 fnn_node *fnn_node_new(const fnn_op *op, int n_in, int n_out, int n_extra, const fnn_attrs *attrs);
+/* Gives n its sequence number: after its edges are known, since looking an edge up may make a node (a stale view's). */
+void fnn_node_stamp(fnn_node *n);
 void fnn_node_unref(fnn_node *n);
 static inline void fnn_node_ref(fnn_node *n) { atomic_fetch_add_explicit(&n->refs, 1, memory_order_relaxed); }
 void fnn_node_free_saved(fnn_node *n);

@@ -83,6 +83,7 @@ static fnn_status rebase_base(const fnn_view *v, fnn_node *inner) {
     }
     if (inner->edges[0].node) fnn_node_unref(inner->edges[0].node);
     inner->edges[0] = (fnn_edge){0};
+    fnn_node_stamp(n);
     if (!status) set_history(v->base, n);
     fnn_node_unref(n);
     return status;

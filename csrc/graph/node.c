@@ -101,9 +101,10 @@ fnn_node *fnn_node_new(const fnn_op *op, int n_in, int n_out, int n_extra, const
         n->attrs = (fnn_attrs *)(block + head + edges + geoms + saved);
         *n->attrs = *attrs;
     }
-    n->seq = atomic_fetch_add_explicit(&sequence, 1, memory_order_relaxed);
     return n;
 }
+
+void fnn_node_stamp(fnn_node *n) { n->seq = atomic_fetch_add_explicit(&sequence, 1, memory_order_relaxed); }
 
 void fnn_node_free_saved(fnn_node *n) {
     n->freed = true;
@@ -189,6 +190,7 @@ static fnn_status renew_view(const fnn_tensor *t) {
         fnn_node_unref(n);
         return status;
     }
+    fnn_node_stamp(n);
     if (m->grad_fn) fnn_node_unref(m->grad_fn);
     m->grad_fn = n;
     m->output_nr = 0;

@@ -45,9 +45,11 @@ static fnn_status allocate(fnn_call *c) {
     return FNN_OK;
 }
 
-/* Long work runs without the host's lock; the inputs' storages are pinned for as long. */
+/* Long work runs without the host's lock; the inputs' storages are pinned for as long. An op that runs inside another's
+ * forward finds the lock released already. */
 static fnn_status forward(fnn_call *c) {
-    if (!(c->work > FNN_RELEASE_WORK && fnn_host.release)) return c->op->forward(c);
+    static _Thread_local bool released;
+    if (!(c->work > FNN_RELEASE_WORK && fnn_host.release) || released) return c->op->forward(c);
     fnn_storage *pinned[FNN_MAX_IN];
     int n = c->n_in < FNN_MAX_IN ? c->n_in : 0; /* lists are short-lived arrays of the caller, pinned there */
     for (int i = 0; i < n; i++) {
@@ -55,7 +57,9 @@ static fnn_status forward(fnn_call *c) {
         if (pinned[i]) fnn_storage_ref(pinned[i]);
     }
     void *token = fnn_host.release();
+    released = true;
     fnn_status status = c->op->forward(c);
+    released = false;
     fnn_host.acquire(token);
     for (int i = 0; i < n; i++)
         if (pinned[i]) fnn_storage_unref(pinned[i]);
