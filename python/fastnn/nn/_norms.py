@@ -196,22 +196,7 @@ def _renormalize(weight: Tensor, ids: Tensor, max_norm: float, norm_type: float)
 
 def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     """Ids (...) as int64 rows (..., num_classes) with a single one; num_classes=-1 takes the largest id + 1."""
-    if tensor.dtype != _C.int64:
-        raise RuntimeError(f"one_hot is only applicable to index tensor of type LongTensor, found {tensor.dtype}.")
-    if tensor.numel() == 0:
-        if num_classes <= 0:
-            raise RuntimeError("Can not infer total number of classes from empty tensor.")
-        return _C.zeros([*tensor.shape, num_classes], dtype=_C.int64)
-    if tensor.min().item() < 0:
-        raise RuntimeError("Class values must be non-negative.")
-    largest = tensor.max().item()
-    if num_classes == -1:
-        num_classes = largest + 1
-    elif num_classes < 1:
-        raise RuntimeError("num_classes should be positive")
-    elif largest >= num_classes:
-        raise RuntimeError("Class values must be smaller than num_classes.")
-    return _C.zeros([*tensor.shape, num_classes], dtype=_C.int64).scatter_(-1, tensor.unsqueeze(-1), 1)
+    return _C.one_hot(tensor, num_classes)
 
 
 def normalize(input: Tensor, p: float = 2.0, dim: Any = 1, eps: float = 1e-12, out: Tensor | None = None) -> Tensor:
