@@ -162,7 +162,12 @@ fnn_status fnn_node_backward(fnn_node *n, const fnn_tensor *const *dy, const boo
         FNN_TRY(fnn_empty(&block, FNN_U8, 1, &bytes));
         flat = (fnn_tensor *)block.data;
     }
-    for (int i = 0; i < count; i++) flat[i] = n->in[i].t;
+    for (int i = 0; i < count; i++) {
+        if (n->in[i].t.data)
+            flat[i] = n->in[i].t;
+        else
+            flat[i].data = NULL;
+    }
     fnn_backcall b = {.op = n->op, .n_in = n->n_in, .n_out = n->n_out, .attrs = n->attrs, .dy = dy, .in = flat, .out = flat + n->n_in,
                       .extra = flat + n->n_in + n->n_out, .in_geom = n->in_geom, .out_geom = n->out_geom, .need = need, .dx = dx};
     fnn_status status;
@@ -191,7 +196,12 @@ static bool try_backward_into(walk *w, fnn_node *n, const fnn_tensor *const *dy,
     *status = check_versions(n);
     if (*status) return true;
     fnn_tensor saved[FNN_MAX_IN + FNN_MAX_OUT];
-    for (int i = 0; i < n->n_in + n->n_out; i++) saved[i] = n->in[i].t;
+    for (int i = 0; i < n->n_in + n->n_out; i++) {
+        if (n->in[i].t.data)
+            saved[i] = n->in[i].t;
+        else
+            saved[i].data = NULL;
+    }
     fnn_backcall b = {.op = n->op, .n_in = n->n_in, .n_out = n->n_out, .attrs = n->attrs, .dy = dy, .in = saved, .out = saved + n->n_in,
                       .in_geom = n->in_geom, .out_geom = n->out_geom};
     *status = n->op->backward_into(&b, slot);

@@ -96,7 +96,7 @@ fnn_node *fnn_node_new(const fnn_op *op, int n_in, int n_out, int n_extra, const
     n->out = n->in + n_in;
     n->extra = n->out + n_out;
     n->n_extra = n_extra;
-    for (int i = 0; i < n_in + n_out + n_extra; i++) n->in[i].t = (fnn_tensor){0};
+    for (int i = 0; i < n_in + n_out + n_extra; i++) n->in[i].t.data = NULL; /* not saved: the rest says nothing */
     if (attrs) {
         n->attrs = (fnn_attrs *)(block + head + edges + geoms + saved);
         *n->attrs = *attrs;
