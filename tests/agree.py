@@ -55,7 +55,7 @@ def compare(got: Any, want: Any, steps: float, what: str, strides: bool = True) 
         assert isinstance(got, fastnn.Tensor), f"{what}: {type(got)}, torch gives a tensor"
         assert dtype_name(got) == dtype_name(want), f"{what}: {got.dtype}, torch has {want.dtype}"
         assert tuple(got.shape) == tuple(want.shape), f"{what}: {tuple(got.shape)}, torch has {tuple(want.shape)}"
-        if strides and want.numel() > 1:
+        if (strides or want._is_view()) and want.numel() > 1:
             assert tuple(got.stride()) == tuple(want.stride()), f"{what}: strides {tuple(got.stride())}, torch has {tuple(want.stride())}"
         assert got.requires_grad == want.requires_grad, f"{what}: requires_grad {got.requires_grad}"
         if steps:

@@ -37,7 +37,7 @@ def _getitem(lib: Any, x: Any, key: Any) -> Any:
 
 
 _BAD_INDEX = ("x[3]", "x[0, 4]", "x[0, 0, 0]", "x[[3]]", "x[idx + 100]", "x[y5 > 0]", "x[1.5]", "x['a']", "x[x]", "x[[0, 1], [0, 1, 2]]", "x[-4]", "x[torch.tensor([-5])]", "x[torch.tensor([0.5])]", "x[None, 0, 0, 0]")
-row("index", _getitem, _index, dtypes=ALL, oracle=None, errors=_BAD_INDEX, aliases=("getitem", "index_mask"))
+row("index", _getitem, _index, dtypes=ALL, oracle=None, layout=False, errors=_BAD_INDEX, aliases=("getitem", "index_mask"))
 
 
 def _setitem(lib: Any, x: Any, key: Any, value: Any) -> Any:
