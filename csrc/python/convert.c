@@ -387,5 +387,5 @@ int fnn_init_convert(PyObject *module) {
     PyObject *priority = PyLong_FromLong(1000); /* as torch: mixed expressions go to the Tensor */
     int failed = !priority || PyObject_SetAttrString((PyObject *)fnn_TensorType, "__array_priority__", priority);
     Py_XDECREF(priority);
-    return failed || fnn_init_numpy(module) || fnn_init_dlpack(module) || fnn_init_pickle(module) || fnn_init_construct(module) ? -1 : 0;
+    return failed || fnn_init_numpy(module) || fnn_init_kernels(module) || fnn_init_dlpack(module) || fnn_init_pickle(module) || fnn_init_construct(module) ? -1 : 0;
 }

@@ -166,8 +166,8 @@ static PyObject *from_numpy(PyObject *module, PyObject *array) {
 
 static void release_storage(PyObject *capsule) { fnn_storage_unref(PyCapsule_GetPointer(capsule, "fastnn.storage")); }
 
-/* The array that shares t's memory; it holds the storage, not the Tensor, whose data may be exchanged. */
-static PyObject *share(const fnn_tensor *t) {
+/* The array holds the storage, not the Tensor, whose data may be exchanged. */
+PyObject *fnn_share_array(const fnn_tensor *t) {
     if (!load()) return NULL;
     npy_intp shape[FNN_MAX_DIMS], stride[FNN_MAX_DIMS];
     for (int d = 0; d < t->ndim; d++) {
@@ -192,7 +192,7 @@ PyObject *fnn_to_numpy(PyObject *tensor) {
         PyErr_SetString(PyExc_RuntimeError, "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.");
         return NULL;
     }
-    return share(TENSOR(tensor));
+    return fnn_share_array(TENSOR(tensor));
 }
 
 PyObject *fnn_numpy_method(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *kwnames) {
@@ -200,7 +200,7 @@ PyObject *fnn_numpy_method(PyObject *self, PyObject *const *args, Py_ssize_t n, 
     PyObject *given[1];
     bool force = false;
     if (fnn_sort_args("numpy", names, args, n, kwnames, given) || fnn_opt_bool("numpy", "force", given[0], &force)) return NULL;
-    return force ? share(TENSOR(self)) : fnn_to_numpy(self);
+    return force ? fnn_share_array(TENSOR(self)) : fnn_to_numpy(self);
 }
 
 /* copy: None as needed, True always, False never. */

@@ -1,0 +1,236 @@
+"""Forward and backward by hand: NumPy arrays in, NumPy arrays out.
+
+Each pair is `X_forward(...) -> (y, saved)` and `X_backward(dy, saved) -> gradients`: the very functions that the tape
+calls for a Tensor, so the numbers are those of `fastnn.nn.functional`, bit for bit.
+
+Conventions, for all pairs:
+
+- Arrays are float32 or float64, all of one call alike; ids and targets are int64 or int32. Any strides, read-only ones
+  too; memory is shared, not copied (only negative strides, foreign byte order and odd addresses cost a copy).
+- `saved` is a named tuple of arrays that the caller owns: inputs, outputs and by-products (`mean rstd lse gates`) that
+  backward reads, and `call`, opaque bytes with the shapes and options of the forward call. Nothing else remembers the
+  call; arrays in it must keep their values until backward has run. It can be pickled.
+- Gradients have the shape and dtype of their input and memory of their own. One differentiable input: its gradient
+  alone. Several: a tuple in the order of the arguments, None for an optional one that was absent.
+- `dy` has the shape and dtype of the output; a Python number stands for a 0-d one.
+- Something that is no array raises TypeError, a wrong dtype or shape RuntimeError, an id or target out of range
+  IndexError, as PyTorch does. The message names the op, the argument (as PyTorch calls it), what was found and wanted.
+
+Letters: B batch, T time, C channels, H hidden units, V vocabulary. Read next: csrc/python/kernels.c.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import namedtuple
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from . import _C
+
+__all__ = []  # filled below: all pairs
+
+Array = np.ndarray[Any, Any]
+_FLOATS = ("float32", "float64")
+_INTEGERS = ("int64", "int32")
+
+
+def _array(op: str, name: str, value: Any, dtypes: Sequence[str] = ()) -> Array:
+    """The array as C takes it: one of `dtypes` (none given: C looks at it), native, aligned, no negative stride."""
+    if not isinstance(value, np.ndarray):
+        raise TypeError(f"{op}(): argument '{name}' must be a NumPy array, not {type(value).__name__}")
+    if dtypes and value.dtype.name not in dtypes:
+        raise RuntimeError(f"{op}: {name} has dtype {value.dtype.name}, expected {' or '.join(dtypes)}")
+    if not value.flags.aligned or not value.dtype.isnative or any(s < 0 for s in value.strides):
+        return np.array(value, dtype=value.dtype.newbyteorder("="), order="C")
+    return value
+
+
+class _Pair:
+    """One op of the library as two functions on arrays; what is saved comes from the op's descriptor."""
+
+    def __init__(
+        self,
+        op: str,
+        name: str,
+        inputs: str,
+        outputs: str = "y",
+        extras: str = "",
+        *,
+        dtypes: dict[str, Sequence[str]] | None = None,
+        wanted: str = "",
+    ) -> None:
+        saved_in, saved_out, n_extra, differentiable = _C._kernel_spec(op)
+        self.op, self.name, self.inputs, self.outputs = op, name, inputs.split(), outputs.split()
+        self.dtypes = {n: _FLOATS for n in self.inputs} | (dtypes or {})
+        fields = [n for i, n in enumerate(self.inputs) if saved_in >> i & 1]
+        fields += [n for i, n in enumerate(self.outputs) if saved_out >> i & 1] + extras.split()
+        assert len(extras.split()) == n_extra, f"{op} saves {n_extra} by-products"
+        make: Any = namedtuple
+        self.Saved = make(f"{name}_saved", [*fields, "call"], module=__name__)
+        self.Saved.__doc__ = f"What {name}_backward reads."
+        globals()[f"{name}_saved"] = self.Saved  # where pickle looks for it
+        self.names = tuple(f"saved.{n}" for n in fields)
+        self.wanted = [
+            i for i, n in enumerate(self.inputs) if (n in wanted.split() if wanted else differentiable >> i & 1)
+        ]
+        self.wanted_bits = sum(1 << i for i in self.wanted)
+
+    def forward(
+        self,
+        arrays: Sequence[Array | None],
+        values: Sequence[int | float | None] = (),
+        lists: Sequence[Sequence[int] | None] = (),
+    ) -> tuple[Any, Any]:
+        """Runs the op; None stands for an absent optional array."""
+        given = tuple(
+            a if a is None else _array(self.name, n, a, self.dtypes[n])
+            for n, a in zip(self.inputs, arrays, strict=True)
+        )
+        outputs, saved, call = _C._kernel_forward(self.op, given, tuple(values), tuple(lists))
+        return outputs[0] if len(outputs) == 1 else outputs, self.Saved(*saved, call)
+
+    def backward(self, dy: Any, saved: Any) -> Any:
+        """The gradients of the wanted inputs."""
+        op = f"{self.name}_backward"
+        if not isinstance(saved, self.Saved):
+            raise TypeError(f"{op}(): argument 'saved' must come from {self.name}_forward, not {type(saved).__name__}")
+        dys = dy if isinstance(dy, tuple) else (dy,)
+        arrays = tuple(a if a is None else _array(op, n, a) for n, a in zip(self.names, saved[:-1], strict=True))
+        dtype = next((a.dtype for a in arrays if a is not None and a.dtype.name in _FLOATS), np.dtype(np.float32))
+        given = tuple(None if d is None else self._gradient(d, dtype) for d in dys)
+        gradients = _C._kernel_backward(self.op, given, arrays, self.names, saved.call, self.wanted_bits)
+        found = tuple(gradients[i] for i in self.wanted)
+        return found[0] if len(found) == 1 else found
+
+    def _gradient(self, dy: Any, dtype: np.dtype[Any]) -> Array:
+        if isinstance(dy, (int, float)) and not isinstance(dy, np.generic):
+            dy = np.asarray(dy, dtype)
+        elif isinstance(dy, np.generic):
+            dy = np.asarray(dy)
+        return _array(f"{self.name}_backward", "dy", dy, _FLOATS)
+
+
+# ---- products ----
+
+_matmul = _Pair("matmul", "matmul", "a b")
+_linear = _Pair("linear", "linear", "x w b")
+
+
+def matmul_forward(a: Array, b: Array) -> tuple[Array, Any]:
+    """y = a b, with the rules of `numpy.matmul`: (..., M, K) (..., K, N) -> (..., M, N), leading dimensions broadcast.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.matmul.html
+    """
+    return _matmul.forward((a, b))
+
+
+def matmul_backward(dy: Array, saved: Any) -> tuple[Array, Array]:
+    """(da, db): da = dy b^T, db = a^T dy, summed over the dimensions that were broadcast."""
+    return _matmul.backward(dy, saved)
+
+
+def linear_forward(x: Array, w: Array, b: Array | None = None) -> tuple[Array, Any]:
+    """y = x w^T + b: x (..., K), w (N, K), b (N,) or None -> y (..., N).
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.linear.html
+    """
+    return _linear.forward((x, w, b))
+
+
+def linear_backward(dy: Array, saved: Any) -> tuple[Array, Array, Array | None]:
+    """(dx, dw, db): dx = dy w, dw = dy^T x and db = the sum of dy, both over all leading dimensions."""
+    return _linear.backward(dy, saved)
+
+
+# ---- activations: any shape, the gradient has x's ----
+
+_relu = _Pair("relu", "relu", "x")
+_tanh = _Pair("tanh", "tanh", "x")
+_sigmoid = _Pair("sigmoid", "sigmoid", "x")
+_gelu = _Pair("gelu", "gelu", "x")
+
+
+def relu_forward(x: Array) -> tuple[Array, Any]:
+    """y = max(x, 0), NaN stays NaN. Any shape, float32 or float64."""
+    return _relu.forward((x,))
+
+
+def relu_backward(dy: Array, saved: Any) -> Array:
+    """dx = dy where y > 0, else 0 (so 0 at x = 0, as PyTorch defines it)."""
+    return _relu.backward(dy, saved)
+
+
+def tanh_forward(x: Array) -> tuple[Array, Any]:
+    """y = tanh(x). Any shape, float32 or float64."""
+    return _tanh.forward((x,))
+
+
+def tanh_backward(dy: Array, saved: Any) -> Array:
+    """dx = dy (1 - y^2), from the saved output y alone."""
+    return _tanh.backward(dy, saved)
+
+
+def sigmoid_forward(x: Array) -> tuple[Array, Any]:
+    """y = 1 / (1 + exp(-x)). Any shape, float32 or float64."""
+    return _sigmoid.forward((x,))
+
+
+def sigmoid_backward(dy: Array, saved: Any) -> Array:
+    """dx = dy y (1 - y), from the saved output y alone."""
+    return _sigmoid.backward(dy, saved)
+
+
+def gelu_forward(x: Array, approximate: str = "none") -> tuple[Array, Any]:
+    """y = x Phi(x), Phi the standard normal distribution function. Any shape.
+
+    approximate: "none" takes Phi from erf; "tanh" takes 0.5 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))); anything else
+    raises RuntimeError. Source: Hendrycks and Gimpel, Gaussian Error Linear Units, arXiv:1606.08415.
+    """
+    if approximate not in ("none", "tanh"):
+        raise RuntimeError(f"gelu: approximate is {approximate!r}, expected 'none' or 'tanh'")
+    return _gelu.forward((x,), (int(approximate == "tanh"),))
+
+
+def gelu_backward(dy: Array, saved: Any) -> Array:
+    """dx = dy (Phi(x) + x Phi'(x)), of the same approximation as in forward."""
+    return _gelu.backward(dy, saved)
+
+
+# ---- attention ----
+
+_attention = _Pair(
+    "scaled_dot_product_attention",
+    "attention",
+    "q k v mask",
+    "y",
+    "p_or_lse keep",
+    dtypes={"mask": ("bool", *_FLOATS)},
+    wanted="q k v",
+)
+
+
+def attention_forward(
+    q: Array, k: Array, v: Array, *, causal: bool = False, mask: Array | None = None, scale: float | None = None
+) -> tuple[Array, Any]:
+    """y = softmax(scale q k^T + mask) v, row by row: q (..., T, D), k (..., S, D), v (..., S, E) -> y (..., T, E).
+
+    At most two leading dimensions, (B, H). causal: query t sees keys 0..t. mask broadcasts to (..., T, S): bool, where
+    False forbids, or floats to add; not together with causal. scale: 1/sqrt(D) by default. A query that sees no key
+    gives 0. saved.p_or_lse: the probabilities (B, H, S, T rounded up) of short sequences; of long ones lse, the
+    logarithm of the sum of exponentials (B, H, T), from which backward computes the probabilities again. saved.keep is
+    empty: there is no dropout.
+    Source: Vaswani et al., Attention Is All You Need, arXiv:1706.03762; Dao et al., FlashAttention, arXiv:2205.14135.
+    """
+    return _attention.forward((q, k, v, mask), (0.0, int(causal), math.nan if scale is None else float(scale)))
+
+
+def attention_backward(dy: Array, saved: Any) -> tuple[Array, Array, Array]:
+    """(dq, dk, dv): with P the probabilities and dS = P (dy v^T - sum(dy y)), dq = scale dS k, dk = scale dS^T q,
+    dv = P^T dy. The mask is not differentiated."""
+    return _attention.backward(dy, saved)
+
+
+__all__ += [name for name in list(globals()) if name.endswith(("_forward", "_backward"))]
