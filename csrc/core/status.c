@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,18 +22,17 @@ typedef struct texts {
 static texts last_resort;
 static _Thread_local texts *own;
 static pthread_key_t key;
+static bool have_key; /* without one, blocks are not freed when their thread ends */
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-static void make_key(void) {
-    if (pthread_key_create(&key, free)) abort();
-}
+static void make_key(void) { have_key = pthread_key_create(&key, free) == 0; }
 
 static texts *own_texts(void) {
     if (own) return own;
     pthread_once(&once, make_key);
     texts *block = calloc(1, sizeof *block);
     if (!block) return &last_resort;
-    pthread_setspecific(key, block);
+    if (have_key) pthread_setspecific(key, block);
     return own = block;
 }
 

@@ -5,7 +5,6 @@
 #include "core/cpu.h"
 #include "core/pool.h"
 #include "core/threads.h"
-#include "kernels/kernels.h"
 #include "py.h"
 
 void *fnn_raise(fnn_status status) {
