@@ -112,7 +112,7 @@ static void K(attention_forward)(const fnn_attention_task *t, int64_t first) {
     K(gemm_block)(&g);
 }
 
-/* One word of queries: dp (keys, word) becomes ds = scale * p * (dp - sum over keys of p dp). */
+/* One word of queries: dp (keys, word) becomes scale * ds, ds = p * (dp - sum over keys of p dp) the gradient of the scores. */
 static void K(attention_softmax_backward)(const fnn_attention_task *t, int64_t i, int64_t n, int64_t keys, const real *p,
                                           int64_t p_row, real *dp) {
     const vr scale = vr_set1((real)t->scale);
@@ -126,8 +126,12 @@ static void K(attention_softmax_backward)(const fnn_attention_task *t, int64_t i
         sum = vr_fma(vr_load(p + j * p_row), d, sum);
     }
     for (int64_t j = 0; j < keys; j++) {
-        const vr d = vr_sub(vr_load(dp + j * ATTENTION_QUERIES), sum);
-        vr_store(dp + j * ATTENTION_QUERIES, vr_mul(vr_mul(vr_load(p + j * p_row), d), scale));
+        const vr ds = vr_mul(vr_load(p + j * p_row), vr_sub(vr_load(dp + j * ATTENTION_QUERIES), sum));
+        vr_store(dp + j * ATTENTION_QUERIES, vr_mul(ds, scale));
+        if (!t->dmask) continue;
+        real lanes[VR];
+        vr_store(lanes, ds);
+        for (int64_t l = 0; l < n; l++) ((real *)t->dmask)[(i + l) * t->S + j] = lanes[l];
     }
 }
 
@@ -167,7 +171,7 @@ static void K(attention_backward_block)(const fnn_attention_task *t, int64_t fir
         }
         K(attention_collect)(t->dv, t->dv_t, pd, pd_row, d_o, t->d_o_t, keys, n, t->E, first > 0);
     }
-    if (!t->dq && !t->dk) return;
+    if (!t->dq && !t->dk && !t->dmask) return;
     K(attention_transposed_product)(dp, ATTENTION_QUERIES, t->v, t->v_t, d_o, t->d_o_t, keys, n, t->E);
     for (int64_t i = 0; i < n; i += VR)
         K(attention_softmax_backward)(t, first + i, n - i < VR ? n - i : VR, keys, p + i, p_row, dp + i);

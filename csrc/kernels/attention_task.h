@@ -36,6 +36,7 @@ typedef struct fnn_attention_task {
     int64_t d_o_t;
     void *dq, *dk, *dv;     /* (T,D), (S,D), (S,E); NULL: not wanted. Overwritten */
     int64_t dq_t, dk_t, dv_t;
+    void *dmask;            /* NULL or (T,S) contiguous: gradient of an added mask. Only without causal */
 } fnn_attention_task;
 
 #endif

@@ -1,210 +1,332 @@
-/* scaled_dot_product_attention: softmax(scale q k^T + mask) v without a stored mask or matrix of scores.
+/* scaled_dot_product_attention: from tensors of any number of dimensions to attention over heads (attention_core.h).
  *
- * in: q (..., T, D), k (..., S, D), v (..., S, E), mask? (broadcasts to (..., T, S); bool: False forbids; float: added).
- * attrs: v[0].f dropout probability, v[1].i causal, v[2].f scale (NaN: 1/sqrt(D)).
- * Leading dimensions are the same in q, k and v (at most two besides heads folded together). Saved: probabilities for short
- * sequences, log-sum-exp for long ones (attention_core.h), and the bytes of dropout's draws. The gradient of a float mask is
- * composed from the probabilities. */
-#include "attention_core.h"
-
+ *     y = dropout(softmax(scale q k^T + mask)) v      q (..,T,D)  k (..,S,D)  v (..,S,E)  mask (..,T,S)  y (..,T,E)
+ *
+ * Attributes: v[0].f dropout probability, v[1].i is_causal, v[2].f scale (NaN: 1 / sqrt(D)), v[3].i enable_gqa (fewer heads in
+ * k and v, each serving a group of heads of q). Saved: probabilities or lse (attention_core.h says which), and what dropout
+ * kept. Leading dimensions broadcast; the last two of them run inside attention_core, further ones are a loop here.
+ * Invariant: strides decide no result; an operand whose last dimension is not contiguous is copied.
+ * Why y and the gradients lie as (.., T, H, E) in memory: scripts transpose them to (.., T, H E) next, and so nothing moves. */
 #include <math.h>
 
+#include "core/pool.h"
 #include "core/random.h"
-#include "expr.h"
+#include "ops/attention_core.h"
+#include "ops/op.h"
 
-enum { Q, K, V, MASK };
+#define NAME "scaled_dot_product_attention"
+enum { Q, K, V, MASK, OPERANDS };
 
-static double drop(const fnn_attrs *a) { return a->v[0].f; }
-static double scale_of(const fnn_attrs *a, int64_t D) { return a->v[2].f == a->v[2].f ? a->v[2].f : 1 / sqrt((double)D); }
+/* The operands as borrowed views, k and v with a dimension for the group under enable_gqa, and what they broadcast to. */
+typedef struct space {
+    fnn_tensor t[OPERANDS];
+    bool has_mask;
+    int n;                       /* leading dimensions */
+    int64_t shape[FNN_MAX_DIMS]; /* their sizes */
+    int64_t T, S, D, E;
+    int64_t outer, B, H, heads;  /* all leading dimensions but the last two; those; the product of all */
+    int64_t group;               /* heads of q per head of k; 0: not enable_gqa */
+} space;
 
-/* t as four dimensions, missing leading ones of size 1. */
-static fnn_tensor four(const fnn_tensor *t) {
-    fnn_tensor x = *t;
-    int lead = 4 - t->ndim;
-    for (int d = 0; d < 4; d++) {
-        x.shape[d] = d < lead ? 1 : t->shape[d - lead];
-        x.stride[d] = d < lead ? 0 : t->stride[d - lead];
+/* One leading dimension more: the heads h (third from the end) become (h / group, group). */
+static void split_heads(fnn_tensor *t, int64_t group) {
+    if (t->ndim < 3) return;
+    const int h = t->ndim - 3;
+    for (int d = t->ndim; d > h + 1; d--) {
+        t->shape[d] = t->shape[d - 1];
+        t->stride[d] = t->stride[d - 1];
     }
-    x.ndim = 4;
-    return x;
+    t->ndim++;
+    const int64_t inner = t->shape[h] == 1 ? 1 : group;
+    t->shape[h] /= inner;
+    t->shape[h + 1] = inner;
+    t->stride[h + 1] = t->stride[h];
+    t->stride[h] *= inner;
 }
 
-static fnn_status check(fnn_call *c) {
-    const fnn_tensor *q = c->in[Q], *k = c->in[K], *v = c->in[V], *mask = c->in[MASK];
-    const char *op = c->op->name;
-    FNN_TRY(fnn_want_float(op, "query", q));
-    FNN_TRY(fnn_want_same_dtype(op, "key", k, q->dtype));
-    FNN_TRY(fnn_want_same_dtype(op, "value", v, q->dtype));
-    if (q->ndim < 2 || q->ndim > 4 || k->ndim != q->ndim || v->ndim != q->ndim)
-        return fnn_fail(FNN_ERR_RUNTIME, "%s: query, key and value have shapes %s, %s and %s, expected 2 to 4 dimensions, the same number in each", op,
+static fnn_status broadcast_leads(space *s) {
+    const int count = s->has_mask ? OPERANDS : MASK;
+    for (int i = 0; i < count; i++)
+        if (s->t[i].ndim - 2 > s->n) s->n = s->t[i].ndim - 2;
+    s->heads = 1;
+    for (int d = 0; d < s->n; d++) {
+        s->shape[d] = 1;
+        for (int i = 0; i < count; i++) {
+            const int p = d - (s->n - (s->t[i].ndim - 2));
+            const int64_t size = p < 0 ? 1 : s->t[i].shape[p];
+            if (size != 1 && s->shape[d] != 1 && size != s->shape[d])
+                return fnn_fail(FNN_ERR_RUNTIME, NAME ": leading dimensions do not broadcast: found %lld and %lld at dimension %d",
+                                (long long)s->shape[d], (long long)size, d);
+            if (size != 1) s->shape[d] = size;
+        }
+        s->heads *= s->shape[d];
+    }
+    s->H = s->n > 0 ? s->shape[s->n - 1] : 1;
+    s->B = s->n > 1 ? s->shape[s->n - 2] : 1;
+    s->outer = 1;
+    for (int d = 0; d < s->n - 2; d++) s->outer *= s->shape[d];
+    return FNN_OK;
+}
+
+static fnn_status make_space(space *s, const fnn_tensor *q, const fnn_tensor *k, const fnn_tensor *v, const fnn_tensor *mask, bool gqa) {
+    *s = (space){.t = {*q, *k, *v}, .has_mask = mask != NULL};
+    if (mask) s->t[MASK] = *mask;
+    s->T = q->shape[q->ndim - 2];
+    s->D = q->shape[q->ndim - 1];
+    s->S = k->shape[k->ndim - 2];
+    s->E = v->shape[v->ndim - 1];
+    if (gqa) {
+        const int64_t hq = q->ndim > 2 ? q->shape[q->ndim - 3] : 1, hk = k->ndim > 2 ? k->shape[k->ndim - 3] : 1;
+        const int64_t hv = v->ndim > 2 ? v->shape[v->ndim - 3] : 1;
+        if (q->ndim < 3 || k->ndim < 3 || v->ndim < 3 || q->ndim == FNN_MAX_DIMS || hk == 0 || hq % hk != 0 || hv != hk)
+            return fnn_fail(FNN_ERR_RUNTIME, NAME ": enable_gqa: Number of heads in key and value must divide the number of heads in query, "
+                                             "found query %s, key %s, value %s", fnn_shape_of(q), fnn_shape_of(k), fnn_shape_of(v));
+        s->group = hq / hk;
+        split_heads(&s->t[Q], s->group);
+        split_heads(&s->t[K], 1);
+        split_heads(&s->t[V], 1);
+        if (mask) split_heads(&s->t[MASK], s->group);
+    }
+    return broadcast_leads(s);
+}
+
+static fnn_status check(const fnn_tensor *q, const fnn_tensor *k, const fnn_tensor *v, const fnn_tensor *mask, const fnn_attrs *attrs) {
+    FNN_TRY(fnn_want_float(NAME, "query", q));
+    if (k->dtype != q->dtype || v->dtype != q->dtype)
+        return fnn_fail(FNN_ERR_RUNTIME, NAME ": Expected query, key, and value to have the same dtype, but got query.dtype: %s key.dtype: %s "
+                                         "and value.dtype: %s instead.", fnn_dtype_name(q->dtype), fnn_dtype_name(k->dtype), fnn_dtype_name(v->dtype));
+    if (q->ndim < 2 || k->ndim < 2 || v->ndim < 2)
+        return fnn_fail(FNN_ERR_RUNTIME, NAME ": Expected query, key, and value to all be  at least 2 dimensional, but got Query dim: %d, Key dim: %d, "
+                                         "Value dim: %d instead.", q->ndim, k->ndim, v->ndim);
+    const int64_t S = k->shape[k->ndim - 2];
+    if (q->shape[q->ndim - 1] != k->shape[k->ndim - 1] || v->shape[v->ndim - 2] != S)
+        return fnn_fail(FNN_ERR_RUNTIME, NAME ": query %s, key %s and value %s do not fit: expected (.., T, D), (.., S, D) and (.., S, E)",
                         fnn_shape_of(q), fnn_shape_of(k), fnn_shape_of(v));
-    int n = q->ndim;
-    bool fits = k->shape[n - 1] == q->shape[n - 1] && v->shape[n - 2] == k->shape[n - 2];
-    for (int d = 0; d < n - 2; d++) fits &= k->shape[d] == q->shape[d] && v->shape[d] == q->shape[d];
-    if (!fits)
-        return fnn_fail(FNN_ERR_RUNTIME, "%s: query %s, key %s and value %s do not fit together: expected (..., T, D), (..., S, D) and (..., S, E)", op,
-                        fnn_shape_of(q), fnn_shape_of(k), fnn_shape_of(v));
-    if (!(drop(c->attrs) >= 0 && drop(c->attrs) <= 1)) return fnn_fail(FNN_ERR_RUNTIME, "%s: dropout_p is %g, expected 0 to 1", op, drop(c->attrs));
+    const double p = attrs->v[0].f;
+    if (!(p >= 0 && p <= 1)) return fnn_fail(FNN_ERR_RUNTIME, NAME ": dropout probability has to be between 0 and 1, but got %g", p);
     if (!mask) return FNN_OK;
-    if (c->attrs->v[1].i) return fnn_fail(FNN_ERR_RUNTIME, "%s: Explicit attn_mask should not be set when is_causal=True", op);
+    if (attrs->v[1].i) return fnn_fail(FNN_ERR_RUNTIME, NAME ": Explicit attn_mask should not be set when is_causal=True");
     if (mask->dtype != FNN_BOOL && mask->dtype != q->dtype)
-        return fnn_fail(FNN_ERR_RUNTIME, "%s: attn_mask has dtype %s, expected bool or %s", op, fnn_dtype_name(mask->dtype), fnn_dtype_name(q->dtype));
-    fnn_tensor scores = {0}, shape = {0};
-    int64_t want[FNN_MAX_DIMS];
-    for (int d = 0; d < n - 1; d++) want[d] = q->shape[d];
-    want[n - 1] = k->shape[n - 2];
-    fnn_tensor_set_geometry(&scores, n, want, NULL);
-    const fnn_tensor *both[2] = {&scores, mask};
-    if (fnn_broadcast(op, &shape, both, 2) || !fnn_same_shape(&shape, &scores))
-        return fnn_fail(FNN_ERR_RUNTIME, "%s: attn_mask of shape %s does not broadcast to %s", op, fnn_shape_of(mask), fnn_shape_of(&scores));
+        return fnn_fail(FNN_ERR_RUNTIME, NAME ": Expected attn_mask dtype to be bool or float or to match query dtype, but got attn_mask.dtype: %s "
+                                         "and  query.dtype: %s instead.", fnn_dtype_name(mask->dtype), fnn_dtype_name(q->dtype));
+    const int64_t rows = mask->ndim > 1 ? mask->shape[mask->ndim - 2] : 1, cols = mask->ndim ? mask->shape[mask->ndim - 1] : 1;
+    if (mask->ndim < 2 || (rows != 1 && rows != q->shape[q->ndim - 2]) || (cols != 1 && cols != S))
+        return fnn_fail(FNN_ERR_RUNTIME, NAME ": attn_mask has shape %s, expected (.., %lld, %lld)", fnn_shape_of(mask),
+                        (long long)q->shape[q->ndim - 2], (long long)S);
     return FNN_OK;
 }
 
-static fnn_status plan(fnn_call *c) {
-    FNN_TRY(check(c));
-    fnn_tensor q = four(c->in[Q]), v = four(c->in[V]);
-    int n = c->in[Q]->ndim;
-    int64_t shape[FNN_MAX_DIMS], T = q.shape[2], S = v.shape[2];
-    for (int d = 0; d < n - 1; d++) shape[d] = c->in[Q]->shape[d];
-    shape[n - 1] = v.shape[3];
-    fnn_tensor_set_geometry(c->out, n, shape, NULL);
-    c->out->dtype = q.dtype;
-    bool keeps = fnn_attention_keeps(T, S);
-    int64_t saved[4] = {q.shape[0], q.shape[1], keeps ? S : T, keeps ? fnn_attention_p_row(T) : 1};
-    fnn_tensor_set_geometry(&c->extra[0], keeps ? 4 : 3, saved, NULL);
-    c->extra[0].dtype = q.dtype;
-    int64_t draws = drop(c->attrs) > 0 ? q.shape[0] * q.shape[1] * T * S : 0;
-    fnn_tensor_set_geometry(&c->extra[1], 1, &draws, NULL);
-    c->extra[1].dtype = FNN_U8;
-    fnn_attention a = {.B = q.shape[0], .H = q.shape[1], .T = T, .S = S, .D = q.shape[3], .E = v.shape[3]};
-    c->scratch_bytes = fnn_attention_scratch(&a);
-    c->work = (double)(a.B * a.H * T) * (double)S * (double)(a.D + a.E) / 20 + 500;
-    return FNN_OK;
+/* Strides of a fresh (leads.., rows, cols) that lies as (.., rows, last lead, cols) in memory. */
+static void interleave(fnn_tensor *t) {
+    const int n = t->ndim;
+    if (n < 3) return;
+    t->stride[n - 3] = t->shape[n - 1];
+    t->stride[n - 2] = t->shape[n - 1] * t->shape[n - 3];
+    fnn_tensor_derive(t);
 }
 
-/* A (B,H,t,size) input whose last dimension is contiguous: itself, or a copy held in *copy. */
-static fnn_status array(const fnn_tensor *t, fnn_tensor *copy, fnn_attention_array *out) {
-    fnn_tensor x = four(t);
-    *copy = (fnn_tensor){0};
-    if (x.shape[3] != 1 && x.stride[3] != 1) {
-        FNN_TRY(fnn_contiguous(copy, &x));
-        x = *copy;
+/* ---- tensors to fnn_attention ---- */
+
+/* Stride of t along leading dimension d of the space; 0 where it broadcasts. */
+static int64_t lead_stride(const space *s, const fnn_tensor *t, int d) {
+    const int p = d - (s->n - (t->ndim - 2));
+    return d < 0 || p < 0 || t->shape[p] == 1 ? 0 : t->stride[p];
+}
+/* Element offset of iteration `i` of the outer loop. */
+static int64_t outer_offset(const space *s, const fnn_tensor *t, int64_t i) {
+    int64_t offset = 0;
+    for (int d = s->n - 3; d >= 0; d--) {
+        offset += i % s->shape[d] * lead_stride(s, t, d);
+        i /= s->shape[d];
     }
-    *out = (fnn_attention_array){x.data, x.stride[0], x.stride[1], x.stride[2]};
+    return offset;
+}
+static fnn_attention_array array_of(const space *s, const fnn_tensor *t, int64_t i) {
+    if (!t->data) return (fnn_attention_array){0};
+    return (fnn_attention_array){t->data + outer_offset(s, t, i) * fnn_itemsize[t->dtype], lead_stride(s, t, s->n - 2),
+                                 lead_stride(s, t, s->n - 1), t->stride[t->ndim - 2]};
+}
+
+/* Everything but outputs, gradients and saved tensors, for iteration i of the outer loop. */
+static fnn_attention describe(const space *s, const fnn_attrs *attrs, int64_t i) {
+    fnn_attention a = {.B = s->B, .H = s->H, .T = s->T, .S = s->S, .D = s->D, .E = s->E, .causal = attrs->v[1].i != 0};
+    const double wish = attrs->v[2].f;
+    a.scale = isnan(wish) ? 1 / sqrt((double)s->D) : wish;
+    a.q = array_of(s, &s->t[Q], i);
+    a.k = array_of(s, &s->t[K], i);
+    a.v = array_of(s, &s->t[V], i);
+    if (!s->has_mask) return a;
+    const fnn_tensor *m = &s->t[MASK];
+    const char *data = m->data + outer_offset(s, m, i) * fnn_itemsize[m->dtype];
+    if (m->dtype == FNN_BOOL) a.allowed = (const uint8_t *)data;
+    else a.mask = data;
+    a.mask_b = lead_stride(s, m, s->n - 2);
+    a.mask_h = lead_stride(s, m, s->n - 1);
+    a.mask_t = m->shape[m->ndim - 2] == 1 ? 0 : m->stride[m->ndim - 2];
+    a.mask_s = m->shape[m->ndim - 1] == 1 ? 0 : m->stride[m->ndim - 1];
+    return a;
+}
+
+/* Saved tensors: probabilities or lse in p, dropout's choice in keep; either may be NULL. */
+static void describe_saved(const space *s, const fnn_attrs *attrs, int64_t i, char *p, const uint8_t *keep, fnn_attention *a) {
+    const int64_t size = fnn_itemsize[s->t[Q].dtype], heads = i * s->B * s->H;
+    if (p && fnn_attention_keeps(s->T, s->S)) a->p = p + heads * s->S * fnn_attention_p_row(s->T) * size;
+    else if (p) a->lse = p + heads * s->T * size;
+    const double drop = attrs->v[0].f;
+    if (!keep || drop == 0) return;
+    a->keep = keep + heads * s->T * s->S;
+    /* as PyTorch: noise / (1 - p) in the tensor's type */
+    a->keep_scale = drop == 1 ? 0 : size == 4 ? (double)(1.0f / (float)(1 - drop)) : 1 / (1 - drop);
+}
+
+static double work_ns(const space *s, double products) {
+    const double scores = (double)s->heads * (double)s->T * (double)s->S;
+    return scores * ((double)(s->D + s->E) * products + 20) * (s->t[Q].dtype == FNN_F32 ? 0.013 : 0.026);
+}
+
+/* Replaces operands whose last dimension is not contiguous by copies; those are to be released. */
+static fnn_status straighten(space *s, const fnn_tensor *const *in, fnn_tensor *copies) {
+    for (int i = Q; i <= V; i++) {
+        if (in[i]->stride[in[i]->ndim - 1] == 1 || in[i]->shape[in[i]->ndim - 1] <= 1) continue;
+        FNN_TRY(fnn_contiguous(&copies[i], in[i]));
+        s->t[i] = copies[i];
+        if (s->group) split_heads(&s->t[i], i == Q ? s->group : 1);
+    }
+    return FNN_OK;
+}
+static void release(fnn_tensor *t, int n) {
+    for (int i = 0; i < n; i++) fnn_tensor_unref(&t[i]);
+}
+
+/* ---- forward ---- */
+
+static fnn_status plan_attention(fnn_call *c) {
+    const fnn_tensor *q = c->in[Q];
+    space s;
+    FNN_TRY(check(q, c->in[K], c->in[V], c->in[MASK], c->attrs));
+    FNN_TRY(make_space(&s, q, c->in[K], c->in[V], c->in[MASK], c->attrs->v[3].i != 0));
+    int64_t shape[FNN_MAX_DIMS];
+    int n = 0;
+    for (int d = 0; d < s.n; d++)
+        if (s.group && d == s.n - 1) shape[n - 1] *= s.shape[d];
+        else shape[n++] = s.shape[d];
+    shape[n++] = s.T;
+    shape[n++] = s.E;
+    fnn_tensor_set_geometry(c->out, n, shape, NULL);
+    interleave(c->out);
+    c->out->dtype = q->dtype;
+    const int64_t saved = s.heads * (fnn_attention_keeps(s.T, s.S) ? s.S * fnn_attention_p_row(s.T) : s.T);
+    fnn_tensor_set_geometry(&c->extra[0], 1, &saved, NULL);
+    c->extra[0].dtype = q->dtype;
+    const int64_t chosen = c->attrs->v[0].f > 0 ? s.heads * s.T * s.S : 0;
+    fnn_tensor_set_geometry(&c->extra[1], 1, &chosen, NULL);
+    c->extra[1].dtype = FNN_U8;
+    const fnn_attention a = {.S = s.S};
+    c->scratch_bytes = fnn_attention_scratch(&a) + (c->save ? 0 : (size_t)chosen);
+    c->work = work_ns(&s, 1);
     return FNN_OK;
 }
 
-static void set_mask(fnn_attention *a, const fnn_tensor *mask) {
-    fnn_tensor m = four(mask);
-    if (m.dtype == FNN_BOOL)
-        a->allowed = (const uint8_t *)m.data;
-    else
-        a->mask = m.data;
-    a->mask_b = m.shape[0] == 1 ? 0 : m.stride[0];
-    a->mask_h = m.shape[1] == 1 ? 0 : m.stride[1];
-    a->mask_t = m.shape[2] == 1 ? 0 : m.stride[2];
-    a->mask_s = m.shape[3] == 1 ? 0 : m.stride[3];
-}
-
-/* The part of a call that forward and backward share; *copies (3) are to be released. */
-static fnn_status fill(fnn_attention *a, const fnn_tensor *q, const fnn_tensor *k, const fnn_tensor *v, const fnn_tensor *mask, const fnn_attrs *attrs, fnn_tensor *copies) {
-    fnn_tensor q4 = four(q), v4 = four(v);
-    *a = (fnn_attention){.B = q4.shape[0], .H = q4.shape[1], .T = q4.shape[2], .S = v4.shape[2], .D = q4.shape[3], .E = v4.shape[3],
-                         .scale = scale_of(attrs, q4.shape[3]), .causal = attrs->v[1].i != 0, .keep_scale = 1};
-    FNN_TRY(array(q, &copies[0], &a->q));
-    FNN_TRY(array(k, &copies[1], &a->k));
-    FNN_TRY(array(v, &copies[2], &a->v));
-    if (mask) set_mask(a, mask);
-    return FNN_OK;
-}
-
-static void release(fnn_tensor *copies) {
-    for (int i = 0; i < 3; i++) fnn_tensor_unref(&copies[i]);
-}
-
-static void draw(const fnn_attrs *attrs, fnn_tensor *keep) {
+static uint8_t *draw_keep(fnn_call *c) {
+    const int64_t n = c->extra[1].numel;
+    if (n == 0) return NULL;
+    uint8_t *keep = (uint8_t *)(c->save ? c->extra[1].data : c->scratch + c->scratch_bytes - (size_t)n);
     fnn_generator *g = fnn_default_generator();
     fnn_generator_lock(g);
-    fnn_rng_bernoulli_u8(g, (uint8_t *)keep->data, keep->numel, 1, 1 - drop(attrs));
+    fnn_rng_bernoulli_u8(g, keep, n, 1, 1 - c->attrs->v[0].f);
     fnn_generator_unlock(g);
+    return keep;
 }
 
-static fnn_status forward(fnn_call *c) {
-    fnn_attention a;
-    fnn_tensor copies[3] = {{0}, {0}, {0}}, keep = {0};
-    fnn_status status = fill(&a, c->in[Q], c->in[K], c->in[V], c->in[MASK], c->attrs, copies);
-    fnn_tensor out = four(c->out);
-    a.o = (fnn_attention_array){out.data, out.stride[0], out.stride[1], out.stride[2]};
-    if (!status && drop(c->attrs) > 0) {
-        keep = c->extra[1];
-        if (!c->save) status = fnn_tensor_alloc(&keep);
-        if (!status) draw(c->attrs, &keep);
-        a.keep = (const uint8_t *)keep.data;
-        a.keep_scale = drop(c->attrs) < 1 ? 1 / (1 - drop(c->attrs)) : 0;
+static fnn_status forward_attention(fnn_call *c) {
+    space s;
+    fnn_tensor copies[MASK] = {0};
+    FNN_TRY(make_space(&s, c->in[Q], c->in[K], c->in[V], c->in[MASK], c->attrs->v[3].i != 0));
+    fnn_status status = straighten(&s, c->in, copies);
+    fnn_tensor out = *c->out;
+    if (s.group) split_heads(&out, s.group);
+    const uint8_t *keep = status ? NULL : draw_keep(c);
+    for (int64_t i = 0; i < s.outer && !status; i++) {
+        fnn_attention a = describe(&s, c->attrs, i);
+        a.o = array_of(&s, &out, i);
+        describe_saved(&s, c->attrs, i, c->save ? c->extra[0].data : NULL, keep, &a);
+        (out.dtype == FNN_F32 ? fnn_attention_forward_f32 : fnn_attention_forward_f64)(&a, c->scratch);
     }
-    if (!status) {
-        if (c->save && fnn_attention_keeps(a.T, a.S))
-            a.p = c->extra[0].data;
-        else if (c->save)
-            a.lse = c->extra[0].data;
-        (c->out->dtype == FNN_F32 ? fnn_attention_forward_f32 : fnn_attention_forward_f64)(&a, c->scratch);
-    }
-    if (!c->save) fnn_tensor_unref(&keep);
-    release(copies);
+    release(copies, MASK);
     return status;
 }
 
-/* Scores' gradient for a mask that wants one: ds = p (dp - sum(dp p)), p and dp made anew by products. */
-static fnn_status back_mask(fnn_backcall *b, double scale) {
-    if (b->extra[1].numel) return fnn_fail(FNN_ERR_NOT_IMPLEMENTED, "scaled_dot_product_attention: the gradient of attn_mask together with dropout is not available");
-    fnn_expr x = {0};
-    fnn_attrs swap = {.v = {{.i = -2}, {.i = -1}}}, last = {.v = {{.i = 1}, {.i = -1}}, .list[0] = {1, {-1}}}, rows = {.v[0].i = 1, .list[0] = {1, {-1}}};
-    const fnn_tensor *scores = fnn_x2(&x, &fnn_op_MUL, fnn_x2(&x, &fnn_op_MATMUL, &b->in[Q], fnn_xa(&x, &fnn_op_TRANSPOSE, &b->in[K], &swap)), fnn_xnum(&x, scale));
-    const fnn_tensor *masked = x.status ? NULL : fnn_x2(&x, &fnn_op_ADD, scores, &b->in[MASK]);
-    const fnn_tensor *p = x.status ? NULL : fnn_x1(&x, &fnn_op_EXP, fnn_x2(&x, &fnn_op_SUB, masked, fnn_xa(&x, &fnn_op_LOGSUMEXP, masked, &rows)));
-    const fnn_tensor *dp = x.status ? NULL : fnn_x2(&x, &fnn_op_MATMUL, b->dy[0], fnn_xa(&x, &fnn_op_TRANSPOSE, &b->in[V], &swap));
-    const fnn_tensor *mean = x.status ? NULL : fnn_xa(&x, &fnn_op_SUM, fnn_x2(&x, &fnn_op_MUL, dp, p), &last);
-    return fnn_give_sum(&x, &b->dx[MASK], x.status ? NULL : fnn_x2(&x, &fnn_op_MUL, p, fnn_x2(&x, &fnn_op_SUB, dp, mean)), &b->in_geom[MASK]);
+/* ---- backward ---- */
+
+/* A fresh gradient over the whole space, before it is summed down to operand i's shape. */
+static fnn_status full_gradient(const space *s, int i, fnn_tensor *t) {
+    int64_t shape[FNN_MAX_DIMS];
+    for (int d = 0; d < s->n; d++) shape[d] = s->shape[d];
+    shape[s->n] = i == Q || i == MASK ? s->T : s->S;
+    shape[s->n + 1] = i == MASK ? s->S : i == V ? s->E : s->D;
+    *t = (fnn_tensor){.dtype = s->t[Q].dtype};
+    fnn_tensor_set_geometry(t, s->n + 2, shape, NULL);
+    if (i != MASK && !s->group) interleave(t);
+    return fnn_tensor_alloc(t);
 }
 
-static fnn_attention_array gradient(fnn_tensor *dx) {
-    fnn_tensor x = four(dx);
-    return (fnn_attention_array){x.data, x.stride[0], x.stride[1], x.stride[2]};
+/* dx = full summed over what operand i was broadcast along, in the input's own shape */
+static fnn_status give_gradient(const space *s, int i, fnn_tensor *full, const fnn_geom *g, fnn_tensor *dx) {
+    fnn_geom split = fnn_geom_of(&s->t[i]);
+    fnn_tensor sum = {0};
+    FNN_TRY(fnn_sum_to(&sum, full, &split));
+    fnn_status status = FNN_OK;
+    if (s->group) {
+        status = fnn_contiguous(dx, &sum);
+        fnn_tensor_unref(&sum);
+        if (!status) fnn_tensor_set_geometry(dx, g->ndim, g->shape, NULL);
+    } else {
+        *dx = sum;
+    }
+    return status;
 }
 
-static fnn_status backward(fnn_backcall *b) {
-    fnn_attention a;
-    fnn_tensor copies[3] = {{0}, {0}, {0}}, dy = {0}, scratch = {0};
-    const fnn_tensor *mask = b->in[MASK].data ? &b->in[MASK] : NULL;
-    fnn_status status = fill(&a, &b->in[Q], &b->in[K], &b->in[V], mask, b->attrs, copies);
-    if (!status) status = array(&b->out[0], &scratch, &a.o); /* contiguous: never copies */
-    if (!status) status = array(b->dy[0], &dy, &a.d_o);
-    fnn_attention_array *into[3] = {&a.dq, &a.dk, &a.dv};
-    for (int i = 0; i < 3 && !status; i++) {
-        if (!b->need[i]) continue;
-        status = fnn_empty(&b->dx[i], b->in_geom[i].dtype, b->in_geom[i].ndim, b->in_geom[i].shape);
-        if (!status) *into[i] = gradient(&b->dx[i]);
+static void run_backward(fnn_backcall *b, const space *s, const fnn_tensor *dy, const fnn_tensor *full, void *scratch) {
+    fnn_tensor grad = *dy;
+    if (s->group) split_heads(&grad, s->group);
+    const int64_t size = fnn_itemsize[grad.dtype];
+    const uint8_t *keep = (const uint8_t *)b->extra[1].data;
+    for (int64_t i = 0; i < s->outer; i++) {
+        fnn_attention a = describe(s, b->attrs, i);
+        describe_saved(s, b->attrs, i, b->extra[0].data, keep, &a);
+        a.d_o = array_of(s, &grad, i);
+        a.dq = array_of(s, &full[Q], i);
+        a.dk = array_of(s, &full[K], i);
+        a.dv = array_of(s, &full[V], i);
+        if (full[MASK].data) a.dmask = full[MASK].data + i * s->B * s->H * s->T * s->S * size;
+        (grad.dtype == FNN_F32 ? fnn_attention_backward_f32 : fnn_attention_backward_f64)(&a, scratch);
     }
-    int64_t bytes = (int64_t)fnn_attention_scratch(&a);
-    if (!status) status = fnn_empty(&scratch, FNN_U8, 1, &bytes);
-    if (!status) {
-        if (fnn_attention_keeps(a.T, a.S))
-            a.p = b->extra[0].data;
-        else
-            a.lse = b->extra[0].data;
-        if (b->extra[1].numel) {
-            a.keep = (const uint8_t *)b->extra[1].data;
-            a.keep_scale = drop(b->attrs) < 1 ? 1 / (1 - drop(b->attrs)) : 0;
-        }
-        if (b->need[Q] || b->need[K] || b->need[V])
-            (b->in[Q].dtype == FNN_F32 ? fnn_attention_backward_f32 : fnn_attention_backward_f64)(&a, scratch.data);
-    }
-    fnn_tensor_unref(&scratch);
+}
+
+static fnn_status back_attention(fnn_backcall *b) {
+    const fnn_tensor *mask = b->in_geom[MASK].ndim == 255 ? NULL : &b->in[MASK], *in[MASK] = {&b->in[Q], &b->in[K], &b->in[V]};
+    space s;
+    FNN_TRY(make_space(&s, in[Q], in[K], in[V], mask, b->attrs->v[3].i != 0));
+    fnn_tensor copies[MASK] = {0}, full[OPERANDS] = {0}, dy = {0};
+    fnn_status status = straighten(&s, in, copies);
+    const bool even = b->dy[0]->stride[b->dy[0]->ndim - 1] == 1;
+    if (!status && !even) status = fnn_contiguous(&dy, b->dy[0]);
+    for (int i = 0; i < OPERANDS && !status; i++)
+        if (b->need[i]) status = full_gradient(&s, i, &full[i]);
+    const size_t bytes = fnn_attention_scratch(&(fnn_attention){.S = s.S});
+    void *scratch = status ? NULL : fnn_pool_alloc(bytes);
+    if (!status && !scratch) status = fnn_fail(FNN_ERR_MEMORY, NAME ": out of memory for %zu bytes of scratch", bytes);
+    if (!status) run_backward(b, &s, even ? b->dy[0] : &dy, full, scratch);
+    fnn_pool_free(scratch, bytes);
+    for (int i = 0; i < OPERANDS && !status; i++)
+        if (b->need[i]) status = give_gradient(&s, i, &full[i], &b->in_geom[i], &b->dx[i]);
+    release(copies, MASK);
+    release(full, OPERANDS);
     fnn_tensor_unref(&dy);
-    release(copies);
-    if (!status && b->need[MASK]) status = back_mask(b, a.scale);
     return status;
 }
 
-const fnn_op fnn_op_SCALED_DOT_PRODUCT_ATTENTION = {.name = "scaled_dot_product_attention", .grad_name = "ScaledDotProductAttentionBackward0", .n_in = 4, .n_out = 1,
-    .n_extra = 2, .flags = FNN_F_RANDOM, .optional_in = 8, .save_in = {15, 15, 15, 15}, .save_out = 1, .plan = plan, .forward = forward, .backward = backward};
+const fnn_op fnn_op_SCALED_DOT_PRODUCT_ATTENTION = {
+    .name = NAME, .grad_name = "ScaledDotProductFlashAttentionForCpuBackward0", .n_in = 4, .n_out = 1, .n_extra = 2,
+    .flags = FNN_F_RANDOM, .optional_in = 1 << MASK, .save_in = {15, 15, 15, 15},
+    .plan = plan_attention, .forward = forward_attention, .backward = back_attention};

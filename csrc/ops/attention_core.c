@@ -58,6 +58,7 @@ static fnn_attention_task head_task(const job *j, int64_t head, int64_t chunk) {
         .dq = head_of(j, &a->dq, b, h), .dq_t = a->dq.t,
         .dk = head_of(j, &a->dk, b, h), .dk_t = a->dk.t,
         .dv = head_of(j, &a->dv, b, h), .dv_t = a->dv.t,
+        .dmask = at(j, a->dmask, head * a->T * a->S),
     };
 }
 

@@ -5,7 +5,7 @@
  * Invariant: a result depends on values, shapes, type and the kind of the arguments only. Short sequences keep their
  * probabilities for backward, long ones the logarithm of their sum and compute them again: decided by shape
  * (fnn_attention_keeps), and the forward values are the same bits whether anything is kept or not.
- * Does not: check anything (the op has), allocate, draw dropout's random numbers, form the gradient of a mask.
+ * Does not: check anything (the op has), allocate, draw dropout's random numbers.
  * Read next: kernels/attention.h, attention.c (the op). */
 #ifndef FNN_OPS_ATTENTION_CORE_H
 #define FNN_OPS_ATTENTION_CORE_H
@@ -34,6 +34,7 @@ typedef struct fnn_attention {
     void *lse;                /* (B,H,T); NULL: not wanted */
     /* backward; the gradients of inputs are overwritten, absent ones not computed */
     fnn_attention_array d_o, dq, dk, dv;
+    void *dmask;              /* NULL or (B,H,T,S) contiguous, not summed over what the mask was broadcast to; not with causal */
 } fnn_attention;
 
 /* Whether backward finds the probabilities kept (p) rather than lse. */

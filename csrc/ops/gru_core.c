@@ -67,11 +67,12 @@ static size_t cut_forward(job *j, char *base) {
 
 /* ---- the products of backward, over n = B T rows ---- */
 
-/* dx (n,I) = or += d (n,depth) wx[first .. first+depth] */
+/* dx (B,T,I) = or += d (B,T,depth) wx[first .. first+depth]; the driver makes one product of it where dx allows */
 static fnn_product input_product(const job *j, int64_t depth, bool accumulate) {
     const fnn_gru *g = j->g;
-    return (fnn_product){.M = g->B * g->T, .N = g->I, .K = depth, .a_row = 4 * g->H, .a_col = 1, .b_row = g->wx_row, .b_col = 1,
-                         .c_row = g->I, .accumulate = accumulate};
+    return (fnn_product){.M = g->T, .N = g->I, .K = depth, .a_row = 4 * g->H, .a_col = 1, .b_row = g->wx_row, .b_col = 1,
+                         .c_row = g->dx_t, .batch_ndim = 1, .batch = {g->B}, .a_batch = {g->T * 4 * g->H}, .c_batch = {g->dx_b},
+                         .accumulate = accumulate};
 }
 /* dw (units,size) = d (n,units)^T x (n,size) */
 static fnn_product weight_product(const job *j, int64_t units, int64_t size, int64_t row, int64_t w_row) {

@@ -5,7 +5,8 @@
  *   before  one array w (3H, I+H), rows r, z, n, columns input then hidden (r, z see [x, h], n sees [x, r h]), b (3H,):
  *           wx = w, wh = w + I, both with row stride I+H; bx = b, bh = NULL.
  * Invariant: a result depends on values, shapes and type only; sums over batch and time run in the order of (b, t), whatever
- * the strides of x. Does not: check anything, allocate, know layers or directions. Read next: kernels/gru.h, gru.c (the op). */
+ * the strides of x. Time strides may be negative (pointers at the last step then): that runs a sequence backwards.
+ * Does not: check anything, allocate, know layers or directions. Read next: kernels/gru.h, gru.c (the op). */
 #ifndef FNN_OPS_GRU_CORE_H
 #define FNN_OPS_GRU_CORE_H
 #include <stdbool.h>
@@ -29,7 +30,8 @@ typedef struct fnn_gru {
     const void *dy;          /* (B,T,H), strides dy_b, dy_t, 1; NULL: zeros */
     int64_t dy_b, dy_t;
     const void *dhn;         /* (B,H) contiguous: further gradient of the last step's h; NULL: zeros */
-    void *dx;                /* (B,T,I) contiguous */
+    void *dx;                /* (B,T,I), strides dx_b, dx_t, 1 */
+    int64_t dx_b, dx_t;
     void *dh0;               /* (B,H) contiguous, always given */
     void *dwx, *dwh;         /* as wx, wh */
     int64_t dwx_row, dwh_row;
