@@ -323,7 +323,7 @@ ROWS["logsumexp"] = Row("logsumexp", function("logsumexp"), lambda g: (Sample((g
 for _name in ("amax", "amin"):
     reduction(_name, empty=False, distinct=True, dtypes=NUMBERS[:2], errors=(*BAD_DIM[_name], f"torch.{_name}(torch.zeros(0))"))
 for _name in ("max", "min"):
-    reduction(_name, REDUCE, empty=False, distinct=True, errors=(*BAD_DIM[_name], f"torch.{_name}(torch.zeros(0))", f"torch.{_name}(x, y5)"))
+    reduction(_name, REDUCE, empty=False, distinct=True, aliases=(f"{_name}_dim",), errors=(*BAD_DIM[_name], f"torch.{_name}(torch.zeros(0))", f"torch.{_name}(x, y5)"))
 for _name in ("argmax", "argmin"):
     reduction(_name, REDUCE, empty=False, distinct=True, grad=False, errors=(*BAD_DIM[_name], f"torch.{_name}(torch.zeros(0))"))
 for _name in ("all", "any"):
