@@ -91,7 +91,5 @@ class device:  # noqa: N801  (the name scripts use)
             raise NotImplementedError("device('meta'): fastnn has no tensors without data")
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: Any, error: BaseException | None, trace: TracebackType | None) -> None:
         return None
