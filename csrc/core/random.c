@@ -82,6 +82,18 @@ uint64_t fnn_generator_seed(fnn_generator *g) {
     return seed;
 }
 
+void fnn_generator_swap(fnn_generator *a, fnn_generator *b) {
+    fnn_generator *first = a < b ? a : b, *second = a < b ? b : a; /* one order, so that two swaps cannot block each other */
+    unsigned char held[offsetof(fnn_generator, lock)];             /* all but the lock */
+    fnn_generator_lock(first);
+    fnn_generator_lock(second);
+    memcpy(held, a, sizeof held);
+    memcpy(a, b, sizeof held);
+    memcpy(b, held, sizeof held);
+    fnn_generator_unlock(second);
+    fnn_generator_unlock(first);
+}
+
 uint64_t fnn_generator_initial_seed(fnn_generator *g) {
     fnn_generator_lock(g);
     const uint64_t seed = g->seed;

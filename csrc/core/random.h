@@ -45,6 +45,7 @@ void fnn_generator_unlock(fnn_generator *g);
 
 void fnn_generator_manual_seed(fnn_generator *g, uint64_t seed);
 uint64_t fnn_generator_seed(fnn_generator *g); /* seeds from the system; returns the seed, 53 bits */
+void fnn_generator_swap(fnn_generator *a, fnn_generator *b); /* exchanges two different streams */
 uint64_t fnn_generator_initial_seed(fnn_generator *g);
 void fnn_generator_get_state(fnn_generator *g, uint8_t out[FNN_RNG_STATE_SIZE]);
 fnn_status fnn_generator_set_state(fnn_generator *g, const uint8_t *state, size_t nbytes);

@@ -181,7 +181,8 @@ static fnn_status run_and_copy(fnn_call *c, fnn_tensor *self) {
     fnn_tensor result = {0};
     c->out = &result;
     FNN_TRY(fnn_run_call(c));
-    if (fnn_dtype_is_float(result.dtype) && !fnn_dtype_is_float(self->dtype)) {
+    bool to_integer = fnn_dtype_is_float(result.dtype) && !fnn_dtype_is_float(self->dtype);
+    if (to_integer || (self->dtype == FNN_BOOL && result.dtype != FNN_BOOL)) {
         int dtype = result.dtype;
         fnn_tensor_unref(&result);
         return fnn_fail(FNN_ERR_RUNTIME, "%s_: result type %s can't be cast to the desired output type %s", c->op->name,

@@ -17,7 +17,12 @@ static fnn_status plan_float(fnn_call *c) {
     return fnn_plan_pointwise(c, fnn_dtype_is_float(dtype) ? dtype : fnn_default_dtype, 0.7);
 }
 
-static fnn_status plan_slow(fnn_call *c) { return fnn_plan_pointwise(c, fnn_promote(c->in, 2), 15); }
+/* Quotients and remainders, which truth values have none of. */
+static fnn_status plan_slow(fnn_call *c) {
+    int dtype = fnn_promote(c->in, 2);
+    if (dtype == FNN_BOOL) return fnn_fail(FNN_ERR_NOT_IMPLEMENTED, "%s: not implemented for bool", c->op->name);
+    return fnn_plan_pointwise(c, dtype, 15);
+}
 
 static double alpha_of(const fnn_attrs *attrs) { return attrs ? attrs->v[0].f : 1.0; }
 
@@ -26,6 +31,9 @@ static fnn_status plan_add(fnn_call *c) {
     if (dtype == FNN_BOOL && c->op == &fnn_op_SUB)
         return fnn_fail(FNN_ERR_RUNTIME, "sub: Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or "
                                          "`logical_xor()` operator instead.");
+    if (c->op == &fnn_op_SUB && (c->in[0]->dtype == FNN_BOOL || c->in[1]->dtype == FNN_BOOL))
+        return fnn_fail(FNN_ERR_RUNTIME, "sub: Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to invert a "
+                                         "mask, use the `~` or `logical_not()` operator instead.");
     double alpha = alpha_of(c->attrs);
     if (!fnn_dtype_is_float(dtype) && alpha != floor(alpha))
         return fnn_fail(FNN_ERR_RUNTIME, "%s: For integral input tensors, argument alpha must not be a floating point number.", c->op->name);
@@ -35,7 +43,7 @@ static fnn_status plan_add(fnn_call *c) {
 static fnn_status plan_bits(fnn_call *c) {
     int dtype = fnn_promote(c->in, 2);
     if (fnn_dtype_is_float(dtype))
-        return fnn_fail(FNN_ERR_RUNTIME, "%s: not implemented for dtype %s, expected integers or bool", c->op->name, fnn_dtype_name((fnn_dtype)dtype));
+        return fnn_fail(FNN_ERR_NOT_IMPLEMENTED, "%s: not implemented for dtype %s, expected integers or bool", c->op->name, fnn_dtype_name((fnn_dtype)dtype));
     return fnn_plan_pointwise(c, dtype, 0.5);
 }
 
@@ -124,6 +132,11 @@ static int pow_special(double e) {
 static fnn_status forward_pow(fnn_call *c) {
     const fnn_tensor *e = c->in[1];
     int dtype = c->out[0].dtype, special = -1;
+    if (dtype == FNN_BOOL && (e->flags & FNN_T_NUMBER)) { /* b ** True is b, b ** False is True */
+        int64_t yes = 1;
+        fnn_tensor one = fnn_number_i64(&yes);
+        return fnn_copy_into(&c->out[0], *(bool *)e->data ? c->in[0] : &one);
+    }
     if ((e->flags & FNN_T_NUMBER) && fnn_dtype_is_float(dtype))
         special = pow_special(e->dtype == FNN_F64 ? *(double *)e->data : (double)*(int64_t *)e->data);
     if (special < 0) return fnn_run_loop("pow", fnn_k.binary[FNN_B_pow][dtype], c->out, c->in, 2, dtype, 15);

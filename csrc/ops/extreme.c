@@ -52,11 +52,11 @@ static fnn_status plan(fnn_call *c) {
     fnn_ints dims = dims_of(c->op, c->attrs);
     fnn_reduction r;
     FNN_TRY(fnn_reduction_make(c->op->name, x, &dims, keepdim(c->op, c->attrs), &r));
+    bool index_only = c->op == &fnn_op_ARGMAX || c->op == &fnn_op_ARGMIN;
     if (!r.n && (r.rows || dims.n <= 0))
-        return fnn_fail(dims.n > 0 ? FNN_ERR_INDEX : FNN_ERR_RUNTIME, "%s(): Expected reduction dim to be specified for input.numel() == 0, or to have non-zero size. "
+        return fnn_fail(dims.n > 0 || index_only ? FNN_ERR_INDEX : FNN_ERR_RUNTIME, "%s(): Expected reduction dim to be specified for input.numel() == 0, or to have non-zero size. "
                         "Specify the reduction dim with the 'dim' argument; found shape %s", c->op->name, fnn_shape_of(x));
     for (int i = 0; i < c->n_out; i++) fnn_reduction_shape(&r, x, &c->out[i]);
-    bool index_only = c->op == &fnn_op_ARGMAX || c->op == &fnn_op_ARGMIN;
     c->out[0].dtype = index_only ? FNN_I64 : x->dtype;
     if (c->n_out > 1) c->out[1].dtype = FNN_I64;
     c->work = (double)x->numel * 0.5;

@@ -112,7 +112,7 @@ static fnn_status plan_matmul(fnn_call *c) {
     fnn_product p;
     bool copy;
     FNN_TRY(matmul_product(a, b, &p, &copy));
-    if (a->dtype == FNN_BOOL) return fnn_fail(FNN_ERR_RUNTIME, "matmul: not implemented for bool");
+    if (a->dtype == FNN_BOOL) return fnn_fail(FNN_ERR_NOT_IMPLEMENTED, "matmul: not implemented for bool");
     int n = 0;
     int64_t shape[FNN_MAX_DIMS];
     if (p.batch_ndim)

@@ -91,7 +91,7 @@ static int refuse_device(const char *name) {
     if (!strncmp(name, "cuda", 4))
         PyErr_SetString(PyExc_AssertionError, "Torch not compiled with CUDA enabled: found device 'cuda', and fastnn computes on 'cpu' only");
     else
-        PyErr_Format(PyExc_RuntimeError, "found device '%s', wanted 'cpu': fastnn computes on the CPU only", name);
+        PyErr_Format(PyExc_RuntimeError, "expected device to be 'cpu', found '%s': fastnn computes on the CPU only", name);
     return -1;
 }
 

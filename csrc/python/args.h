@@ -67,6 +67,7 @@ PyObject *fnn_dlpack_method(PyObject *self, PyObject *const *args, Py_ssize_t n,
 PyObject *fnn_dlpack_device(PyObject *self, PyObject *unused);
 PyObject *fnn_reduce_ex(PyObject *self, PyObject *protocol);
 PyObject *fnn_deepcopy(PyObject *self, PyObject *memo);
+PyObject *fnn_shallow_copy(PyObject *self, PyObject *unused);
 PyObject *fnn_make_subclass(PyObject *unused, PyObject *const *args, Py_ssize_t n, PyObject *kwnames);
 PyObject *fnn_as_subclass(PyObject *self, PyObject *type);
 

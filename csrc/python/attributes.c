@@ -174,7 +174,9 @@ static PyObject *method_to(PyObject *self, PyObject *const *args, Py_ssize_t n, 
         if (!name) return NULL;
         if (!strcmp(name, "copy"))
             copy = PyObject_IsTrue(value) == 1;
-        else if (!strcmp(name, "dtype") || !strcmp(name, "device") || !strcmp(name, "other")) {
+        else if (!strcmp(name, "dtype")) {
+            if (fnn_as_dtype(value, &dtype)) return NULL;
+        } else if (!strcmp(name, "device") || !strcmp(name, "other")) {
             if (to_argument(value, &dtype)) return NULL;
         } else if (strcmp(name, "non_blocking") && strcmp(name, "memory_format"))
             return PyErr_Format(PyExc_TypeError, "to() got an unexpected keyword argument '%s'", name), NULL;

@@ -24,7 +24,7 @@ static PyObject *element(int dtype, const char *p) {
 
 PyObject *fnn_item(const fnn_tensor *t) {
     if (t->numel == 1) return element(t->dtype, t->data);
-    PyErr_Format(PyExc_RuntimeError, "a Tensor with %lld elements cannot be converted to Scalar", (long long)t->numel);
+    PyErr_Format(PyExc_RuntimeError, "item: a Tensor with %lld elements cannot be converted to Scalar", (long long)t->numel);
     return NULL;
 }
 
@@ -122,7 +122,10 @@ static int infer(PyObject *o, int *dtype, int depth) {
         own = fnn_default_dtype;
     else if (PyLong_Check(o))
         own = FNN_I64;
-    else if (is_text(o) || PyComplex_Check(o) || !PySequence_Check(o))
+    else if (depth && PyUnicode_Check(o)) {
+        PyErr_SetString(PyExc_ValueError, "tensor: too many dimensions 'str'");
+        return -1;
+    } else if (is_text(o) || PyComplex_Check(o) || !PySequence_Check(o))
         return refuse_type(o);
     else {
         if (depth > FNN_MAX_DIMS) {
@@ -375,6 +378,7 @@ PyMethodDef fnn_convert_methods[] = {
     {"__dlpack__", FAST(fnn_dlpack_method), "__dlpack__($self, *, stream=None, max_version=None, dl_device=None, copy=None)\n--\n\n"},
     {"__dlpack_device__", fnn_dlpack_device, METH_NOARGS, "__dlpack_device__($self, /)\n--\n\n"},
     {"__reduce_ex__", fnn_reduce_ex, METH_O, "__reduce_ex__($self, protocol, /)\n--\n\n"},
+    {"__copy__", fnn_shallow_copy, METH_NOARGS, "__copy__($self, /)\n--\n\n"},
     {"__deepcopy__", fnn_deepcopy, METH_O, "__deepcopy__($self, memo, /)\n--\n\n"},
     {"__complex__", complex_of, METH_NOARGS, "__complex__($self, /)\n--\n\n"},
     {"as_subclass", fnn_as_subclass, METH_O, "as_subclass($self, cls, /)\n--\n\nThis tensor as an object of a subclass of Tensor."},

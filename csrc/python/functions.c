@@ -16,6 +16,9 @@ static PyObject *product(fnn_frame *f, PyTypeObject *type, const char *name, int
     if (a == 3 && l->shape[0] != r->shape[0])
         return fnn_raise(fnn_fail(FNN_ERR_RUNTIME, "bmm: Expected size for first two dimensions of batch2 tensor to be: [%lld, %lld] but got shape %s",
                                   (long long)l->shape[0], (long long)l->shape[2], fnn_shape_of(r)));
+    if (l->shape[a - 1] != r->shape[b > 1 ? b - 2 : 0])
+        return fnn_raise(fnn_fail(FNN_ERR_RUNTIME, "%s: shapes %s and %s cannot be multiplied: expected size %lld, found %lld", name, fnn_shape_of(l),
+                                  fnn_shape_of(r), (long long)l->shape[a - 1], (long long)r->shape[b > 1 ? b - 2 : 0]));
     return call(&fnn_op_MATMUL, f->in, 2, NULL, type);
 }
 #define UNUSED(x) (void)(x)

@@ -111,6 +111,16 @@ static PyObject *clone_state(PyObject *self, PyObject *unused) {
     return fnn_raise(status);
 }
 
+/* _generator_swap(a, b): exchanges two streams without copying a state through Python: for the workers of a DataLoader. */
+static PyObject *swap(PyObject *module, PyObject *args) {
+    (void)module;
+    PyObject *a, *b;
+    if (!PyArg_ParseTuple(args, "O!O!:_generator_swap", fnn_GeneratorType, &a, fnn_GeneratorType, &b)) return NULL;
+    if (stream(a) != stream(b)) fnn_generator_swap(stream(a), stream(b));
+    Py_RETURN_NONE;
+}
+static PyMethodDef functions[] = {{"_generator_swap", swap, METH_VARARGS, NULL}, {NULL, NULL, 0, NULL}};
+
 static PyObject *device(PyObject *self, void *unused) {
     (void)self, (void)unused;
     return Py_NewRef(fnn_device_cpu ? fnn_device_cpu : Py_None);
@@ -148,7 +158,7 @@ static PyType_Spec spec = {"fastnn.Generator", sizeof(GeneratorObject), 0, Py_TP
 
 int fnn_init_generator(PyObject *module) {
     fnn_GeneratorType = (PyTypeObject *)PyType_FromSpec(&spec);
-    if (!fnn_GeneratorType || PyModule_AddType(module, fnn_GeneratorType)) return -1;
+    if (!fnn_GeneratorType || PyModule_AddType(module, fnn_GeneratorType) || PyModule_AddFunctions(module, functions)) return -1;
     GeneratorObject *o = (GeneratorObject *)fnn_GeneratorType->tp_alloc(fnn_GeneratorType, 0);
     if (!o) return -1;
     o->gen = fnn_default_generator();

@@ -1,7 +1,7 @@
 /* Operators: a + b, -a, a == b, a += b. The shortest way from Python to an op.
  *
- * Invariant: an operand that is neither tensor nor number gives NotImplemented, so Python tries the other side. NumPy
- * arrays on either side become tensors, as torch does. */
+ * Invariant: an operand that is neither tensor nor number gives NotImplemented, so Python tries the other side. A NumPy
+ * array on the left becomes a tensor; with one on the right NumPy computes, and its result becomes a tensor. */
 #include "number.h"
 
 #include "args.h"
@@ -33,6 +33,7 @@ static PyObject *binary(const fnn_op *op, PyObject *a, PyObject *b) {
         fnn_status status = fnn_apply_op(op, &out, 1, in, 2, NULL);
         return status ? fnn_raise(status) : fnn_wrap(&out);
     }
+    if (fnn_is_ndarray(b)) return Py_NewRef(Py_NotImplemented); /* NumPy's rules for the result, as in torch */
     int first = operand(a, &in[0], &slot[0], &converted[0]);
     int second = first ? 0 : operand(b, &in[1], &slot[1], &converted[1]);
     PyObject *result = NULL;
@@ -81,7 +82,6 @@ BINARY(or, BITWISE_OR)
 BINARY(xor, BITWISE_XOR)
 BINARY(lshift, LSHIFT)
 BINARY(rshift, RSHIFT)
-BINARY(matrix_multiply, MATMUL)
 INPLACE(add, ADD)
 INPLACE(subtract, SUB)
 INPLACE(multiply, MUL)
@@ -91,6 +91,14 @@ INPLACE(remainder, REMAINDER)
 INPLACE(and, BITWISE_AND)
 INPLACE(or, BITWISE_OR)
 INPLACE(xor, BITWISE_XOR)
+
+/* A number has no rows: the operator belongs to somebody else then. */
+PyObject *fnn_nb_matrix_multiply(PyObject *a, PyObject *b) {
+    fnn_number_slot slot;
+    if (!fnn_is_tensor(a) && fnn_as_number(a, &slot) <= 0) return Py_NewRef(Py_NotImplemented);
+    if (!fnn_is_tensor(b) && fnn_as_number(b, &slot) <= 0) return Py_NewRef(Py_NotImplemented);
+    return binary(&fnn_op_MATMUL, a, b);
+}
 
 PyObject *fnn_nb_power(PyObject *a, PyObject *b, PyObject *modulus) {
     return modulus == Py_None ? binary(&fnn_op_POW, a, b) : Py_NewRef(Py_NotImplemented);

@@ -63,10 +63,9 @@ int fnn_ndarray_shape(PyObject *array, int64_t *shape) {
 
 int fnn_numpy_number(PyObject *o, fnn_number_slot *slot) {
     if (!present() || !PyArray_IsScalar(o, Generic)) return 0;
-    if (PyArray_IsScalar(o, Bool)) {
-        slot->t.dtype = FNN_BOOL;
-        slot->value.i = 0;
-        slot->value.b = PyObject_IsTrue(o) == 1;
+    if (PyArray_IsScalar(o, Bool)) { /* counts as a float, as in PyTorch */
+        slot->t.dtype = FNN_F64;
+        slot->value.f = PyObject_IsTrue(o) == 1;
     } else if (PyArray_IsScalar(o, Integer)) {
         PyObject *number = PyNumber_Index(o);
         slot->t.dtype = FNN_I64;
@@ -124,7 +123,7 @@ static int read_geometry(PyArrayObject *a, fnn_tensor *t) {
 
 int fnn_tensor_from_numpy(PyObject *array, fnn_tensor *out) {
     if (!fnn_is_ndarray(array)) {
-        PyErr_Format(PyExc_TypeError, "expected np.ndarray (got %.100s)", Py_TYPE(array)->tp_name);
+        PyErr_Format(PyExc_TypeError, "from_numpy: expected np.ndarray (got %.100s)", Py_TYPE(array)->tp_name);
         return -1;
     }
     PyArrayObject *a = (PyArrayObject *)array;

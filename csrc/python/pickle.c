@@ -162,7 +162,50 @@ PyObject *fnn_deepcopy(PyObject *self, PyObject *memo) {
     return copy;
 }
 
+/* copy.copy: another tensor over the same memory. */
+PyObject *fnn_shallow_copy(PyObject *self, PyObject *unused) {
+    (void)unused;
+    const fnn_tensor *t = TENSOR(self);
+    fnn_tensor view;
+    fnn_tensor_ref_data(&view, t);
+    fnn_status status = fnn_wants_grad(t) ? fnn_set_requires_grad(&view, true) : FNN_OK;
+    if (status) {
+        fnn_tensor_unref(&view);
+        return fnn_raise(status);
+    }
+    PyObject *copy = fnn_wrap_as(Py_TYPE(self), &view), *dict = ((TensorObject *)self)->dict;
+    PyObject *own = copy && dict && PyDict_GET_SIZE(dict) ? PyObject_GetAttrString(copy, "__dict__") : NULL;
+    if (own && PyDict_Update(own, dict)) Py_CLEAR(copy);
+    Py_XDECREF(own);
+    return copy;
+}
+
+/* ---- what files are made of (serialization) ---- */
+
+/* Equal for tensors that share memory, as long as one of them lives. */
+static PyObject *storage_key(PyObject *module, PyObject *tensor) {
+    (void)module;
+    const fnn_tensor *t = fnn_arg_tensor("_storage_key", "tensor", tensor);
+    return t ? PyLong_FromVoidPtr(t->storage) : NULL;
+}
+
+/* All the memory behind a tensor as a 1-D array of its dtype, shared. */
+static PyObject *storage_numpy(PyObject *module, PyObject *tensor) {
+    (void)module;
+    const fnn_tensor *t = fnn_arg_tensor("_storage_numpy", "tensor", tensor);
+    if (!t) return NULL;
+    fnn_tensor all;
+    fnn_tensor_ref_data(&all, t);
+    if (t->storage) all.data = t->storage->data;
+    fnn_tensor_set_geometry(&all, 1, &(int64_t){t->storage ? (int64_t)t->storage->nbytes / fnn_itemsize[t->dtype] : t->numel}, NULL);
+    PyObject *flat = fnn_wrap(&all), *array = flat ? fnn_to_numpy(flat) : NULL;
+    Py_XDECREF(flat);
+    return array;
+}
+
 static PyMethodDef functions[] = {
+    {"_storage_key", storage_key, METH_O, NULL},
+    {"_storage_numpy", storage_numpy, METH_O, NULL},
     {"_rebuild_tensor", rebuild_tensor, METH_VARARGS, "_rebuild_tensor($module, cls, dtype, shape, stride, data, requires_grad, /)\n--\n\n"
                                                       "What a pickled Tensor calls to come back."},
     {NULL, NULL, 0, NULL},

@@ -51,7 +51,7 @@ static int read_bounds(const char *function, PyObject *first, PyObject *second, 
     int64_t low = 0, high;
     if (!first && !second) return fnn_missing_arg(function, "high");
     if (fnn_as_int(second ? second : first, &high) || (second && first && fnn_as_int(first, &low))) return -1;
-    return fnn_check_range("random_", low, high, dtype, draw);
+    return fnn_check_range("randint", low, high, dtype, draw);
 }
 
 static PyObject *randint(PyObject *m, PyObject *const *args, Py_ssize_t n, PyObject *kwnames) {

@@ -8,4 +8,4 @@ from fastnn import _C
 
 def get_cpu_capability() -> str:
     """ "AVX512", "AVX2" or "DEFAULT"."""
-    return {"avx512": "AVX512", "avx2": "AVX2"}.get(_C._isa(), "DEFAULT")
+    return {"avx512": "AVX512", "avx2": "AVX2"}.get(_C._build_info()["isa"], "DEFAULT")

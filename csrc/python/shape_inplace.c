@@ -1,0 +1,45 @@
+/* Shapes changed in place: t_, transpose_, squeeze_, unsqueeze_. The tensor becomes the view that the op would give.
+ *
+ * Invariant: the memory stays as it is. A tensor on the tape continues as the op's result; another one keeps its record,
+ * and with it .grad and the views that start at it. Read next: shape.c. */
+#include "signature.h"
+
+static PyObject *become(const fnn_op *op, PyObject *self, const fnn_attrs *attrs) {
+    fnn_tensor *t = TENSOR(self), out;
+    const fnn_tensor *in = t;
+    fnn_status status = fnn_check_inplace(op->name, t);
+    if (!status) status = fnn_apply_op(op, &out, 1, &in, 1, attrs);
+    if (status) return fnn_raise(status);
+    if (fnn_wants_grad(&out)) {
+        if (t->meta->handle == self) t->meta->handle = NULL;
+        fnn_tensor_unref(t);
+        *t = out;
+    } else {
+        fnn_tensor_set_geometry(t, out.ndim, out.shape, out.stride);
+        if (t->meta && t->meta->view) {
+            fnn_view *v = t->meta->view;
+            v->geom = fnn_geom_of(t);
+            for (int d = 0; d < t->ndim; d++) v->stride[d] = t->stride[d];
+        }
+        fnn_tensor_unref(&out);
+    }
+    fnn_tensor_bump(t);
+    return Py_NewRef(self);
+}
+
+PyObject *fnn_fn_t_(fnn_frame *f, PyTypeObject *type, PyObject *self) {
+    (void)type;
+    int ndim = f->in[0]->ndim;
+    if (ndim > 2) return PyErr_Format(PyExc_RuntimeError, "t_() expects a tensor with <= 2 dimensions, but self is %dD", ndim), NULL;
+    fnn_attrs attrs = {.v = {{.i = 0}, {.i = ndim == 2}}};
+    return become(&fnn_op_TRANSPOSE, self, &attrs);
+}
+
+#define BECOME(name, op)                                                          \
+    PyObject *fnn_fn_##name(fnn_frame *f, PyTypeObject *type, PyObject *self) {   \
+        (void)type;                                                               \
+        return become(&fnn_op_##op, self, &f->attrs);                             \
+    }
+BECOME(transpose_, TRANSPOSE)
+BECOME(squeeze_, SQUEEZE)
+BECOME(unsqueeze_, UNSQUEEZE)
