@@ -238,8 +238,8 @@ static fnn_status back_matmul(fnn_backcall *b) {
         fnn_geom padded = *g; /* what broadcasting sums to: the operand with its added dimension */
         if (g->ndim == 1) {
             padded.ndim = 2;
-            padded.shape[i] = g->shape[0];
-            padded.shape[1 - i] = 1;
+            padded.shape[1 - i] = g->shape[0]; /* left: a row (1, K); right: a column (K, 1) */
+            padded.shape[i] = 1;
         }
         const fnn_tensor *sum = x.status ? NULL : fnn_xsum_to(&x, product, &padded);
         fnn_status status = x.status;
