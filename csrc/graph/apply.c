@@ -36,10 +36,18 @@ static fnn_status save(fnn_saved *slot, const fnn_tensor *t) {
     return FNN_OK;
 }
 
+/* Bits of the inputs that the wanted gradients need. */
+static unsigned kept_inputs(const fnn_op *op, int n_in, const bool *need) {
+    unsigned keep = 0;
+    for (int i = 0; i < n_in && !(op->flags & FNN_F_LIST); i++)
+        if (need[i]) keep |= op->save_in[i];
+    return keep;
+}
+
 /* Fills a fresh node from a call that has run: geometry, edges, saved tensors. */
 static fnn_status fill_node(fnn_node *n, fnn_call *c, const bool *need, const fnn_tensor *out) {
     const fnn_op *op = c->op;
-    unsigned keep = 0;
+    unsigned keep = kept_inputs(op, c->n_in, need);
     for (int i = 0; i < c->n_in; i++) {
         if (!c->in[i]) {
             n->in_geom[i].ndim = 255;
@@ -48,7 +56,6 @@ static fnn_status fill_node(fnn_node *n, fnn_call *c, const bool *need, const fn
         n->in_geom[i] = fnn_geom_of(c->in[i]);
         if (!need[i]) continue;
         FNN_TRY(fnn_gradient_edge(c->in[i], &n->edges[i]));
-        if (!(op->flags & FNN_F_LIST)) keep |= op->save_in[i];
     }
     for (int i = 0; keep >> i; i++)
         if ((keep >> i & 1) && i < c->n_in && c->in[i]) FNN_TRY(save(&n->in[i], c->in[i]));
@@ -165,12 +172,19 @@ fnn_status fnn_apply(fnn_op_id id, fnn_tensor *out, const fnn_tensor *const *in,
 
 /* ---- in place ---- */
 
-/* Records a write that has run: the node reads `self` as its output, then self's history starts at it. */
-static fnn_status record_inplace(fnn_call *c, fnn_tensor *self) {
-    bool need[FNN_MAX_IN];
-    wanted(c->op, c->in, c->n_in, need);
+/* Records a write that has run: the node reads `self` as its output, then self's history starts at it. `original`: what self
+ * held before, where a gradient needs that (data NULL: none does). Other inputs that look at self's memory were saved as they
+ * are now; they count as saved before the write, so that backward refuses them. */
+static fnn_status record_inplace(fnn_call *c, fnn_tensor *self, const bool *need, const fnn_tensor *original) {
     fnn_node *n = fnn_node_new(c->op, c->n_in, 1, c->op->n_extra, c->attrs);
     fnn_status status = n ? fill_node(n, c, need, self) : FNN_ERR_MEMORY;
+    if (!status && original->data) {
+        fnn_tensor_unref(&n->in[0].t);
+        fnn_tensor_ref_data(&n->in[0].t, original);
+        n->in[0].version = fnn_tensor_version(original);
+    }
+    for (int i = 1; i < c->n_in && !status; i++)
+        if (n->in[i].t.data && n->in[i].t.version == self->version) n->in[i].version--;
     if (!status) status = fnn_rebase_history(self, n);
     if (n) fnn_node_unref(n);
     return status;
@@ -223,11 +237,21 @@ fnn_status fnn_apply_inplace_op(const fnn_op *op, fnn_tensor *self, const fnn_te
     if (save && (self->flags & FNN_T_VIEW_NO_GRAD))
         return fnn_fail(FNN_ERR_RUNTIME, "%s_: A view was created in no_grad mode and is being modified inplace with grad mode enabled. "
                                          "Clone the view, or create and modify it in the same mode.", op->name);
+    bool need[FNN_MAX_IN];
+    fnn_tensor original = {0};
+    if (save) {
+        wanted(op, in, n_in, need);
+        if (kept_inputs(op, n_in, need) & 1) {
+            FNN_TRY(fnn_empty(&original, self->dtype, self->ndim, self->shape));
+            FNN_TRY(fnn_copy_into(&original, self));
+        }
+    }
     fnn_status status = run_in_place(&c, self);
     if (!status) {
         fnn_tensor_bump(self);
-        if (save) status = record_inplace(&c, self);
+        if (save) status = record_inplace(&c, self, need, &original);
     }
+    fnn_tensor_unref(&original);
     for (int i = 0; i < op->n_extra; i++) fnn_tensor_unref(&c.extra[i]);
     return status;
 }

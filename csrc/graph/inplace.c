@@ -20,6 +20,10 @@ fnn_status fnn_check_inplace(const char *op, const fnn_tensor *self) {
         const fnn_meta *m = self->meta;
         if (m->requires_grad && !m->grad_fn)
             return fnn_fail(FNN_ERR_RUNTIME, "%s_: a leaf Variable that requires grad is being used in an in-place operation.", op);
+        if (m->view && m->grad_fn && m->grad_fn->op && (m->grad_fn->op->flags & FNN_F_OUT_LIST))
+            return fnn_fail(FNN_ERR_RUNTIME, "%s_: Output %u of %s is a view and is being modified inplace. This view is the output of a function "
+                                             "that returns multiple views. Such functions do not allow the output views to be modified inplace. "
+                                             "You should replace the inplace operation by an out-of-place one.", op, m->output_nr, m->grad_fn->name);
         if (m->view && m->view->base->requires_grad && !m->view->base->grad_fn)
             return fnn_fail(FNN_ERR_RUNTIME, "%s_: a view of a leaf Variable that requires grad is being used in an in-place operation.", op);
     }

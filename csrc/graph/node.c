@@ -107,10 +107,12 @@ fnn_node *fnn_node_new(const fnn_op *op, int n_in, int n_out, int n_extra, const
 void fnn_node_stamp(fnn_node *n) { n->seq = atomic_fetch_add_explicit(&sequence, 1, memory_order_relaxed); }
 
 void fnn_node_free_saved(fnn_node *n) {
-    n->freed = true;
     int count = n->n_in + n->n_out + n->n_extra; /* in, out and extra lie behind one another */
-    for (int i = 0; i < count; i++)
-        if (n->in[i].t.data) fnn_tensor_unref(&n->in[i].t);
+    for (int i = 0; i < count; i++) {
+        if (!n->in[i].t.data) continue;
+        fnn_tensor_unref(&n->in[i].t);
+        n->freed = true; /* a node that saved nothing can run again */
+    }
 }
 
 bool fnn_is_accumulator(const fnn_node *n) { return n->leaf != NULL; }

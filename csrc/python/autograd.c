@@ -66,6 +66,7 @@ int fnn_set_requires_grad_attr(PyObject *self, PyObject *value, void *unused) {
     int on = value ? PyObject_IsTrue(value) : 0;
     if (on < 0) return -1;
     fnn_status status = fnn_set_requires_grad(TENSOR(self), on);
+    if (!status && on && TENSOR(self)->meta) TENSOR(self)->meta->handle = self;
     return status ? (fnn_raise(status), -1) : 0;
 }
 static PyObject *method_requires_grad_(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *kwnames) {

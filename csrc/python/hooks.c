@@ -1,13 +1,12 @@
 /* Hooks on gradients, and the Python object of a graph node (grad_fn).
  *
- * A hook table is a Python dict {id: function}, held by a meta (leaf) or a node's output. The graph calls back through
+ * A hook table is an OrderedDict {id: function}, held by a meta (leaf) or a node's output. The graph calls back through
  * fnn_graph_host with the table as an opaque object. */
 #include <string.h>
 
 #include "autograd.h"
 
 static PyObject *HandleClass; /* fastnn.utils.hooks.RemovableHandle, imported on first use */
-static long next_id;
 
 /* ---- callbacks of the graph ---- */
 
@@ -72,7 +71,7 @@ static fnn_status run_post_hooks(void *table, fnn_meta *leaf) {
 /* ---- registering ---- */
 
 static PyObject *add_hook(void **slot, PyObject *hook) {
-    if (!*slot) *slot = PyDict_New();
+    if (!*slot) *slot = PyODict_New(); /* unlike a dict it can be referred to weakly, which handles do */
     if (!*slot) return NULL;
     if (!HandleClass) {
         PyObject *module = PyImport_ImportModule("fastnn.utils.hooks");
@@ -80,13 +79,10 @@ static PyObject *add_hook(void **slot, PyObject *hook) {
         Py_XDECREF(module);
         if (!HandleClass) return NULL;
     }
-    PyObject *id = PyLong_FromLong(next_id++);
-    if (!id || PyDict_SetItem(*slot, id, hook)) {
-        Py_XDECREF(id);
-        return NULL;
-    }
-    PyObject *handle = PyObject_CallFunctionObjArgs(HandleClass, (PyObject *)*slot, id, NULL);
-    Py_DECREF(id);
+    PyObject *handle = PyObject_CallOneArg(HandleClass, (PyObject *)*slot);
+    PyObject *id = handle ? PyObject_GetAttrString(handle, "id") : NULL;
+    if (!id || PyObject_SetItem((PyObject *)*slot, id, hook)) Py_CLEAR(handle);
+    Py_XDECREF(id);
     return handle;
 }
 
@@ -118,9 +114,26 @@ PyObject *fnn_register_post_hook(PyObject *self, PyObject *hook) {
 
 static PyTypeObject *NodeType;
 
+/* A class for every name, made when one is first seen: type(t.grad_fn).__name__ is 'MulBackward0'. */
+static PyTypeObject *type_named(const char *name) {
+    static PyObject *known;
+    if (!known && !(known = PyDict_New())) return NULL;
+    PyObject *type = PyDict_GetItemString(known, name);
+    if (type) return (PyTypeObject *)type;
+    PyType_Slot none[] = {{0, NULL}};
+    PyType_Spec spec = {name, sizeof(NodeObject), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, none};
+    PyObject *bases = PyTuple_Pack(1, NodeType);
+    type = bases ? PyType_FromSpecWithBases(&spec, bases) : NULL;
+    Py_XDECREF(bases);
+    int failed = !type || PyDict_SetItemString(known, name, type);
+    Py_XDECREF(type);
+    return failed ? NULL : (PyTypeObject *)type;
+}
+
 static PyObject *node_object(fnn_node *node) {
     if (!node) Py_RETURN_NONE;
-    NodeObject *o = PyObject_New(NodeObject, NodeType);
+    PyTypeObject *type = type_named(node->name);
+    NodeObject *o = type ? PyObject_New(NodeObject, type) : NULL;
     if (!o) return NULL;
     fnn_node_ref(node);
     o->node = node;
@@ -160,7 +173,7 @@ static PyObject *node_variable(PyObject *self, void *unused) {
     return n->leaf->handle ? Py_NewRef((PyObject *)n->leaf->handle) : Py_NewRef(Py_None);
 }
 static PyObject *node_compare(PyObject *a, PyObject *b, int op) {
-    if ((op != Py_EQ && op != Py_NE) || Py_TYPE(b) != NodeType) Py_RETURN_NOTIMPLEMENTED;
+    if ((op != Py_EQ && op != Py_NE) || !PyObject_TypeCheck(b, NodeType)) Py_RETURN_NOTIMPLEMENTED;
     return PyBool_FromLong((((NodeObject *)a)->node == ((NodeObject *)b)->node) == (op == Py_EQ));
 }
 static Py_hash_t node_hash(PyObject *self) { return (Py_hash_t)((size_t)((NodeObject *)self)->node >> 4); }
@@ -174,7 +187,7 @@ static PyMethodDef node_methods[] = {{"name", node_name, METH_NOARGS, NULL}, {NU
 static PyGetSetDef node_getset[] = {{"next_functions", node_next_functions, NULL, NULL, NULL}, {"variable", node_variable, NULL, NULL, NULL}, {NULL, NULL, NULL, NULL, NULL}};
 static PyType_Slot node_slots[] = {{Py_tp_dealloc, node_dealloc}, {Py_tp_repr, node_repr}, {Py_tp_methods, node_methods}, {Py_tp_getset, node_getset},
                                    {Py_tp_richcompare, node_compare}, {Py_tp_hash, node_hash}, {0, NULL}};
-static PyType_Spec node_spec = {"fastnn._C.Node", sizeof(NodeObject), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, node_slots};
+static PyType_Spec node_spec = {"fastnn._C.Node", sizeof(NodeObject), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION, node_slots};
 
 int fnn_init_hooks(PyObject *module) {
     fnn_graph_host = (fnn_graph_hooks){.release_handle = release_handle, .run_hooks = run_hooks, .run_post_hooks = run_post_hooks};

@@ -35,6 +35,7 @@ PyObject *fnn_wrap_as(PyTypeObject *type, fnn_tensor *t) {
     o->t = *t;
     o->dict = NULL;
     o->weakrefs = NULL;
+    if (t->meta && t->meta->requires_grad) t->meta->handle = o;
     *t = (fnn_tensor){0};
     if (type != fnn_TensorType) PyObject_GC_Track(o); /* a subclass may hold anything */
     return (PyObject *)o;
