@@ -1,7 +1,7 @@
 """The time loops of RNN, LSTM and GRU over one layer and one direction.
 
 Invariant: the product with the input is taken once for the whole sequence; the loop holds only what depends on h.
-A fused kernel for a whole layer replaces one function here and nothing else.  Read next: modules/rnn.py.
+A layer of GRU is one op (csrc/ops/gru.c); its packed sequences still take the loop.  Read next: modules/rnn.py.
 
 Shapes: x (T,B,I), h (B,H), w_ih (G*H,I), w_hh (G*H,H); gates in torch's order (GRU r z n, LSTM i f g o).
 """
@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 from fastnn import _C
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from fastnn import Tensor
 
 _linear, _sigmoid, _tanh, _relu = _C.linear, _C.sigmoid, _C.tanh, _C.relu
@@ -57,6 +59,11 @@ def run_layer(
     mode: str, x: Tensor, state: tuple[Tensor, ...], weights: dict[str, Any], reverse: bool
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     """One direction of one layer: (T,B,I) and the first state to (T,B,H) and the last state."""
+    if mode == "GRU":
+        y, last = _C._gru(
+            x, state[0], weights["w_ih"], weights["w_hh"], weights.get("b_ih"), weights.get("b_hh"), reverse=reverse
+        )
+        return y, (last,)
     gi = _linear(x, weights["w_ih"], weights.get("b_ih")).unbind(0)
     outputs: list[Any] = [None] * len(gi)
     for t in reversed(range(len(gi))) if reverse else range(len(gi)):
@@ -94,3 +101,38 @@ def run_packed_layer(
     finished.append(current)
     last = tuple(_C.cat(list(parts), 0) for parts in zip(*reversed(finished), strict=False))
     return _C.cat(outputs, 0), last
+
+
+def gru(
+    input: Tensor,
+    hx: Tensor,
+    params: Sequence[Tensor],
+    has_biases: bool,
+    num_layers: int,
+    dropout: float,
+    train: bool,
+    bidirectional: bool,
+    batch_first: bool,
+) -> tuple[Tensor, Tensor]:
+    """torch.gru, the function under nn.GRU: params are the layers' weights in nn.GRU's order.
+
+    input (T,B,I), or (B,T,I) with batch_first; hx (num_layers * directions, B, H). Gives output and the last states.
+    """
+    directions = 2 if bidirectional else 1
+    names = ("w_ih", "w_hh", "b_ih", "b_hh") if has_biases else ("w_ih", "w_hh")
+    if len(params) != len(names) * num_layers * directions:
+        raise RuntimeError(f"gru: found {len(params)} weights, expected {len(names) * num_layers * directions}")
+    x = input.transpose(0, 1) if batch_first else input
+    lasts: list[Tensor] = []
+    for layer in range(num_layers):
+        outputs = []
+        for direction in range(directions):
+            k = layer * directions + direction
+            weights = dict(zip(names, params[k * len(names) : (k + 1) * len(names)], strict=True))
+            y, last = run_layer("GRU", x, (hx[k],), weights, direction == 1)
+            outputs.append(y)
+            lasts.append(last[0])
+        x = outputs[0] if len(outputs) == 1 else _C.cat(outputs, -1)
+        if dropout > 0 and train and layer < num_layers - 1:
+            x = _C.dropout(x, dropout, True)
+    return (x.transpose(0, 1) if batch_first else x), _C.stack(lasts, 0)

@@ -416,5 +416,5 @@ class GRUCell(RNNCellBase):
 
     def forward(self, input: Any, hx: Any = None) -> Any:
         x, (h,), batched = self._prepare(input, None if hx is None else (hx,), 1)
-        h = R.gru_step(self._input_part(x), h, self.weight_hh, self.bias_hh)
+        h = _C.gru_cell(x, h, self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
         return h if batched else h.squeeze(0)
