@@ -51,6 +51,7 @@ FLOAT: dict[str, tuple[Call, int]] = {
     "logsumexp": (lambda x, y, u: x.logsumexp(1), 1),
     "norm": (lambda x, y, u: x.norm(), 1),
     "cumsum": (lambda x, y, u: x.cumsum(1), 2),
+    "cumprod": (lambda x, y, u: u.cumprod(1), 2),
     "clone": (lambda x, y, u: x.clone(), 2),
     "cat": (lambda x, y, u: torch.cat((x, y), 1), 4),
     "stack": (lambda x, y, u: torch.stack((x, y)), 4),

@@ -329,6 +329,7 @@ for _name in ("argmax", "argmin"):
 for _name in ("all", "any"):
     row(_name, function(_name), lambda g: (Sample((g.f(*s) > -1.9,), o) for s in ((3, 5, 4), (1, 1, 1), (0, 3, 2)) for o in REDUCE), dtypes=("float32",), grad=False, errors=BAD_DIM[_name])
 row("cumsum", function("cumsum"), lambda g: (Sample((g.f(*s, lo=-1, hi=3),), {"dim": d}, large=s == LARGE) for s in ((3, 5), (1, 1), (0, 4), LARGE) for d in (0, 1, -1)), dtypes=NUMBERS, steps=32, whole=True, grad_steps=64, errors=(*BAD_DIM["cumsum"], "torch.cumsum(x)"))
+row("cumprod", function("cumprod"), lambda g: iter([*(Sample((g.f(*s, lo=0.6, hi=1.4),), {"dim": d}, large=s == LARGE) for s in ((3, 5), (1, 1), (0, 4), LARGE) for d in (0, 1, -1)), Sample((np.array([[1.5, 0.0, 2.0, 3.0], [0.0, 2.0, 0.0, 1.0]]), 1)), Sample((g.f(),), {"dim": 0})]), dtypes=NUMBERS, steps=64, whole=True, grad_steps=256, errors=("torch.cumprod(x, 2)", "torch.cumprod(x)"))
 
 
 def _norm(g: Gen) -> Iterator[Sample]:

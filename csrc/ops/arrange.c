@@ -61,11 +61,12 @@ static fnn_status distances(const fnn_call *c, int64_t *by) {
     bool flat = dims->n <= 0;
     if (flat ? shifts->n != 1 : shifts->n != dims->n)
         return fnn_fail(FNN_ERR_RUNTIME, "roll: shifts and dimensions must align. shifts: %lld, dims:%lld", (long long)shifts->n, (long long)(flat ? 0 : dims->n));
+    if (!flat && !in->ndim) return fnn_fail(FNN_ERR_INDEX, "roll: Dimension specified as %lld but tensor has no dimensions", (long long)dims->v[0]);
     memset(by, 0, sizeof *by * FNN_MAX_DIMS);
     for (int i = 0; i < shifts->n; i++) {
         int64_t d = flat ? 0 : dims->v[i];
         if (!flat) FNN_TRY(fnn_wrap_dim("roll", &d, in->ndim));
-        int64_t size = flat ? in->numel : in->ndim ? in->shape[d] : 1;
+        int64_t size = flat ? in->numel : in->shape[d];
         if (!size) continue;
         by[d] = (by[d] + shifts->v[i] % size + size) % size;
     }

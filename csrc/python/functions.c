@@ -1,4 +1,4 @@
-/* More functions that are one op after a check of their own: mm, bmm, mv, dot, clone, zero_, where as a method. */
+/* More functions that are one op after a check of their own: mm, bmm, mv, dot, clone, zero_, dropout, where as a method. */
 #include "signature.h"
 
 static PyObject *call(const fnn_op *op, const fnn_tensor *const *in, int n, const fnn_attrs *attrs, PyTypeObject *type) {
@@ -36,6 +36,14 @@ PyObject *fnn_fn_zero_(fnn_frame *f, PyTypeObject *type, PyObject *self) {
     const fnn_tensor *in[2] = {f->in[0], &number};
     fnn_status status = fnn_apply_inplace_op(&fnn_op_FILL_, TENSOR(self), in, 2, NULL);
     return status ? fnn_raise(status) : Py_NewRef(self);
+}
+
+/* Where nothing is dropped the input itself comes back, as from torch. */
+PyObject *fnn_fn_dropout(fnn_frame *f, PyTypeObject *type, PyObject *self) {
+    bool idle = f->attrs.v[0].f == 0 || !f->attrs.v[1].i || !f->in[0]->numel;
+    if (idle && self && TENSOR(self) == f->in[0]) return Py_NewRef(self);
+    f->attrs.v[2].p = NULL; /* the default generator */
+    return call(idle ? &fnn_op_ALIAS : &fnn_op_DROPOUT, f->in, 1, idle ? NULL : &f->attrs, type);
 }
 
 /* x.where(condition, other) is where(condition, x, other) */

@@ -151,20 +151,6 @@ def aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False) -> 
 
 
 @composed
-def cumprod(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
-    """Running product along dim."""
-    x = input if dtype is None else input.to(dtype)
-    if x.dim() == 0:
-        return x.clone()
-    if x.dtype == _C.bool or not x.is_floating_point():
-        x = x.to(_C.int64)
-    parts = list(x.unbind(dim))
-    for i in range(1, len(parts)):
-        parts[i] = parts[i - 1] * parts[i]
-    return _C.stack(parts, dim) if parts else x.clone()
-
-
-@composed
 def logcumsumexp(input: Tensor, dim: int) -> Tensor:
     """log of the running sum of exponentials."""
     if input.dim() == 0:
