@@ -123,6 +123,29 @@ void fnn_clear_grad(fnn_tensor *t);
 bool fnn_grad_mode(void);
 bool fnn_set_grad_mode(bool on); /* per thread; gives the previous mode */
 
+/* ---- optimizers -------------------------------------------------------------------------------------------------- */
+
+/* One step over n parameters, in place and outside the tape; gradients are read only. The lists hold n tensors each, those of
+ * one index of the same shape and dtype (float32 or float64), any strides. A failing call has written nothing.
+ * Adam: p -= lr / (1 - beta1^t) m / (sqrt(v / (1 - beta2^t)) + eps), with m, v the running means of g and g^2. */
+typedef struct fnn_adam_options {
+    double lr, beta1, beta2, eps, weight_decay;
+    bool decoupled; /* AdamW: weight decay shrinks the parameter; else it joins the gradient */
+    bool maximize;
+} fnn_adam_options;
+/* max_exp_avg_sqs: NULL, or AMSGrad's running maximum of v. steps: one number each, t - 1 before and t after the call. */
+fnn_status fnn_adam_step(int64_t n, const fnn_tensor *const *params, const fnn_tensor *const *grads, const fnn_tensor *const *exp_avgs,
+                         const fnn_tensor *const *exp_avg_sqs, const fnn_tensor *const *max_exp_avg_sqs, const fnn_tensor *const *steps,
+                         const fnn_adam_options *options);
+
+typedef struct fnn_sgd_options {
+    double lr, momentum, dampening, weight_decay;
+    bool nesterov, maximize;
+} fnn_sgd_options;
+/* buffers: the momentum buffers, NULL without momentum. first[i]: buffer i holds nothing yet (NULL: none does so). */
+fnn_status fnn_sgd_step(int64_t n, const fnn_tensor *const *params, const fnn_tensor *const *grads, const fnn_tensor *const *buffers,
+                        const bool *first, const fnn_sgd_options *options);
+
 #ifdef __cplusplus
 }
 #endif
