@@ -15,6 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/dtype.h"
 #include "core/status.h"
 
 #ifdef __cplusplus
@@ -26,7 +27,7 @@ extern "C" {
 #define FNN_MAX_LISTS 2  /* integer lists among an op's attributes */
 #define FNN_MAX_OUT 4    /* outputs of an op with a fixed number of them */
 
-typedef enum fnn_dtype { FNN_F32, FNN_F64, FNN_I64, FNN_I32, FNN_U8, FNN_BOOL, FNN_NDTYPES } fnn_dtype;
+
 
 typedef struct fnn_storage fnn_storage; /* counted memory: core/tensor.h */
 typedef struct fnn_version fnn_version; /* counts in-place writes */

@@ -13,7 +13,7 @@
 #include "kernels/gemm_task.h"
 #include "kernels/optim_numbers.h"
 #include "kernels/gru_task.h"
-#include "fastnn.h" /* fnn_dtype, nothing else */
+#include "core/dtype.h"
 
 /* An elementwise loop over n elements; contract in loops.def. ptr: outputs first; stride in bytes, one per pointer. */
 typedef void (*fnn_loop)(char *const *ptr, const int64_t *stride, int64_t n);
