@@ -199,6 +199,124 @@ def gelu_backward(dy: Array, saved: Any) -> Array:
     return _gelu.backward(dy, saved)
 
 
+# ---- tables and rows ----
+
+_embedding = _Pair("embedding", "embedding", "w ids", dtypes={"ids": ()})
+_layer_norm = _Pair("layer_norm", "layer_norm", "x w b", extras="mean rstd")
+_rms_norm = _Pair("rms_norm", "rms_norm", "x w", extras="rstd")
+_softmax = _Pair("softmax", "softmax", "x")
+_cross_entropy = _Pair("cross_entropy", "cross_entropy", "x targets weight", extras="total lse", dtypes={"targets": ()})
+_REDUCTIONS = {"none": 0, "mean": 1, "sum": 2}
+
+
+def embedding_forward(ids: Array, w: Array, padding_idx: int | None = None) -> tuple[Array, Any]:
+    """y[..., :] = w[ids[...], :]: ids of any shape, int64 or int32, w (V, C) -> y (..., C).
+
+    The row padding_idx gets no gradient. An id outside [0, V) raises IndexError.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.embedding.html
+    """
+    if padding_idx is not None and isinstance(w, np.ndarray) and w.ndim == 2:
+        if not -w.shape[0] <= padding_idx < w.shape[0]:
+            raise AssertionError(f"embedding: padding_idx is {padding_idx}, expected within the {w.shape[0]} rows of w")
+        padding_idx %= w.shape[0]
+    return _embedding.forward((w, ids), (-1 if padding_idx is None else padding_idx, 0))
+
+
+def embedding_backward(dy: Array, saved: Any) -> Array:
+    """dw (V, C): dw[v] = the sum of dy[r] over the places r with ids[r] = v, added in the order of r."""
+    return _embedding.backward(dy, saved)
+
+
+def _normalized(x: Array, w: Array | None, shape: Sequence[int] | None) -> tuple[int, ...]:
+    if shape is not None:
+        return tuple(shape)
+    return tuple(w.shape if isinstance(w, np.ndarray) else np.shape(x)[-1:])
+
+
+def layer_norm_forward(
+    x: Array,
+    w: Array | None = None,
+    b: Array | None = None,
+    eps: float = 1e-5,
+    normalized_shape: Sequence[int] | None = None,
+) -> tuple[Array, Any]:
+    """y = (x - mean) rstd w + b over the last dimensions, rstd = 1 / sqrt(var + eps), var with divisor n.
+
+    x (..., C), w (C,) or None, b (C,) or None -> y like x. normalized_shape: how many last dimensions count; w's shape
+    by default, or the last dimension. Mean and variance of long rows by Welford's recurrence.
+    saved.mean, saved.rstd: one number per row. Source: Ba, Kiros, Hinton, Layer Normalization, arXiv:1607.06450;
+    Welford, Technometrics 4 (1962) 419.
+    """
+    return _layer_norm.forward((x, w, b), (float(eps),), (_normalized(x, w, normalized_shape),))
+
+
+def layer_norm_backward(dy: Array, saved: Any) -> tuple[Array, Array | None, Array | None]:
+    """(dx, dw, db): with h = (x - mean) rstd and g = dy w, dx = rstd (g - avg(g) - h avg(g h)), dw = the sum of dy h
+    and db = the sum of dy over all rows."""
+    return _layer_norm.backward(dy, saved)
+
+
+def rms_norm_forward(
+    x: Array,
+    w: Array | None = None,
+    eps: float | None = None,
+    normalized_shape: Sequence[int] | None = None,
+) -> tuple[Array, Any]:
+    """y = x rstd w over the last dimensions, rstd = 1 / sqrt(avg(x^2) + eps). x (..., C), w (C,) or None -> y like x.
+
+    eps: the dtype's epsilon by default. saved.rstd: one number per row.
+    Source: Zhang and Sennrich, Root Mean Square Layer Normalization, arXiv:1910.07467.
+    """
+    return _rms_norm.forward((x, w), (math.nan if eps is None else float(eps),), (_normalized(x, w, normalized_shape),))
+
+
+def rms_norm_backward(dy: Array, saved: Any) -> tuple[Array, Array | None]:
+    """(dx, dw): with h = x rstd and g = dy w, dx = rstd (g - h avg(g h)) and dw = the sum of dy h over all rows."""
+    return _rms_norm.backward(dy, saved)
+
+
+def softmax_forward(x: Array, dim: int = -1) -> tuple[Array, Any]:
+    """y = exp(x - max) / sum(exp(x - max)) along dim. Any shape; a dim that is not there raises IndexError.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.softmax.html
+    """
+    return _softmax.forward((x,), (dim, -1))
+
+
+def softmax_backward(dy: Array, saved: Any) -> Array:
+    """dx = y (dy - sum(dy y)) along the dimension of forward, from the saved output y alone."""
+    return _softmax.backward(dy, saved)
+
+
+def cross_entropy_forward(
+    x: Array,
+    targets: Array,
+    weight: Array | None = None,
+    *,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> tuple[Array, Any]:
+    """loss[r] = weight[t] (lse(x[r]) - x[r, t]) with t = targets[r], lse(x) = log(sum(exp(x))), in one pass.
+
+    x (N, V), (V,) or (N, V, d1, ...) logits, targets (N,), () or (N, d1, ...) int64, weight (V,) or None. reduction:
+    "mean" (over the weights of the targets that count) and "sum" give a 0-d array, "none" one of targets' shape. A
+    target equal to ignore_index counts nothing. label_smoothing e in [0, 1] mixes in e / V of every class. A target
+    outside [0, V) raises IndexError. saved.lse: per row; saved.total: the sum of the counted weights.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.cross_entropy.html
+    """
+    if reduction not in _REDUCTIONS:
+        raise ValueError(f"cross_entropy: reduction is {reduction!r}, expected 'none', 'mean' or 'sum'")
+    return _cross_entropy.forward(
+        (x, targets, weight), (int(ignore_index), _REDUCTIONS[reduction], float(label_smoothing))
+    )
+
+
+def cross_entropy_backward(dy: Array | float, saved: Any) -> Array:
+    """dx = scale weight[t] (softmax(x) - onehot(t)), row by row; scale is dy, for the mean dy / total."""
+    return _cross_entropy.backward(dy, saved)
+
+
 # ---- attention ----
 
 _attention = _Pair(
@@ -217,20 +335,85 @@ def attention_forward(
 ) -> tuple[Array, Any]:
     """y = softmax(scale q k^T + mask) v, row by row: q (..., T, D), k (..., S, D), v (..., S, E) -> y (..., T, E).
 
-    At most two leading dimensions, (B, H). causal: query t sees keys 0..t. mask broadcasts to (..., T, S): bool, where
-    False forbids, or floats to add; not together with causal. scale: 1/sqrt(D) by default. A query that sees no key
-    gives 0. saved.p_or_lse: the probabilities (B, H, S, T rounded up) of short sequences; of long ones lse, the
-    logarithm of the sum of exponentials (B, H, T), from which backward computes the probabilities again. saved.keep is
-    empty: there is no dropout.
+    Leading dimensions broadcast. causal: query t sees keys 0..t. mask broadcasts to (..., T, S): bool, where False
+    forbids, or floats to add; not together with causal. scale: 1/sqrt(D) by default. A query that sees no key gives 0.
+    saved.p_or_lse: the probabilities of short sequences, of long ones lse, the logarithm of each row's sum of
+    exponentials, from which backward computes the probabilities again. saved.keep is empty: there is no dropout.
     Source: Vaswani et al., Attention Is All You Need, arXiv:1706.03762; Dao et al., FlashAttention, arXiv:2205.14135.
     """
-    return _attention.forward((q, k, v, mask), (0.0, int(causal), math.nan if scale is None else float(scale)))
+    return _attention.forward((q, k, v, mask), (0.0, int(causal), math.nan if scale is None else float(scale), 0))
 
 
 def attention_backward(dy: Array, saved: Any) -> tuple[Array, Array, Array]:
     """(dq, dk, dv): with P the probabilities and dS = P (dy v^T - sum(dy y)), dq = scale dS k, dk = scale dS^T q,
     dv = P^T dy. The mask is not differentiated."""
     return _attention.backward(dy, saved)
+
+
+# ---- recurrence ----
+
+_OPERANDS = "x h0 w_ih w_hh b_ih b_hh"
+_gru = _Pair("gru", "gru", _OPERANDS, "y hn", "gates")
+_gru_cell = _Pair("gru_cell", "gru_cell", _OPERANDS, "h", "gates")
+
+
+def _before(op: str, variant: str) -> int:
+    if variant not in ("before", "after"):
+        raise ValueError(f"{op}: variant is {variant!r}, expected 'before' or 'after'")
+    return int(variant == "before")
+
+
+def gru_forward(
+    x: Array,
+    h0: Array | None,
+    w_ih: Array,
+    w_hh: Array | None = None,
+    b_ih: Array | None = None,
+    b_hh: Array | None = None,
+    *,
+    variant: str = "after",
+) -> tuple[Array, Any]:
+    """A gated recurrent unit over sequences: x (B, T, I), h0 (B, H) or None (zeros) -> y (B, T, H), h after each step.
+
+    variant "after" resets after the product, as torch.nn.GRU does; w_ih (3H, I), w_hh (3H, H), b_ih and b_hh (3H,) or
+    None, their thirds in the order r, z, n:
+
+        r = sigmoid(x w_ir^T + b_ir + h w_hr^T + b_hr)
+        z = sigmoid(x w_iz^T + b_iz + h w_hz^T + b_hz)
+        n = tanh(x w_in^T + b_in + r (h w_hn^T + b_hn))
+        h' = (1 - z) n + z h
+
+    variant "before" resets before it, as the paper does: one w_ih (3H, I + H) over [x, h], in n over [x, r h], one
+    b_ih (3H,), no w_hh, no b_hh. z then means the opposite: h' = (1 - z) h + z n.
+    saved.gates: (B, T, 5H): r, z, n, u and the h before the step, u = r h (before) or h w_hn^T + b_hn (after).
+    Source: Cho et al., arXiv:1406.1078; https://docs.pytorch.org/docs/stable/generated/torch.nn.GRU.html
+    """
+    outputs, saved = _gru.forward((x, h0, w_ih, w_hh, b_ih, b_hh), (_before("gru", variant), 1, 0))
+    return outputs[0], saved
+
+
+def gru_backward(dy: Array, saved: Any) -> tuple[Array | None, ...]:
+    """(dx, dh0, dw_ih, dw_hh, db_ih, db_hh), back through all steps; None for what was absent in forward."""
+    return _gru.backward((dy, None), saved)
+
+
+def gru_cell_forward(
+    x: Array,
+    h: Array | None,
+    w_ih: Array,
+    w_hh: Array | None = None,
+    b_ih: Array | None = None,
+    b_hh: Array | None = None,
+    *,
+    variant: str = "after",
+) -> tuple[Array, Any]:
+    """One step of `gru_forward`: x (B, I), h (B, H) or None -> h' (B, H); or x (I,), h (H,) -> h' (H,)."""
+    return _gru_cell.forward((x, h, w_ih, w_hh, b_ih, b_hh), (_before("gru_cell", variant),))
+
+
+def gru_cell_backward(dh: Array, saved: Any) -> tuple[Array | None, ...]:
+    """(dx, dh, dw_ih, dw_hh, db_ih, db_hh) of one step; None for what was absent in forward."""
+    return _gru_cell.backward(dh, saved)
 
 
 __all__ += [name for name in list(globals()) if name.endswith(("_forward", "_backward"))]
