@@ -48,6 +48,7 @@ static unsigned kept_inputs(const fnn_op *op, int n_in, const bool *need) {
 static fnn_status fill_node(fnn_node *n, fnn_call *c, const bool *need, const fnn_tensor *out) {
     const fnn_op *op = c->op;
     unsigned keep = kept_inputs(op, c->n_in, need);
+    if (op->grad_name_of) n->name = op->grad_name_of(c);
     for (int i = 0; i < c->n_in; i++) {
         if (!c->in[i]) {
             n->in_geom[i].ndim = 255;

@@ -5,6 +5,7 @@
 #include <math.h>
 
 #include "expr.h"
+#include "grad_names.h"
 #include "pointwise.h"
 
 /* ---- plans ---- */
@@ -274,10 +275,10 @@ static fnn_status back_elu(fnn_backcall *b) {
                                   .loop = FNN_B_##the_loop, .plan = the_plan, .forward = the_forward};
 
 BINARY(ADD, "add", "AddBackward0", add, plan_add, forward_add, .backward = back_add)
-BINARY(SUB, "sub", "SubBackward0", sub, plan_add, forward_add, .backward = back_add)
+BINARY(SUB, "sub", "SubBackward0", sub, plan_add, forward_add, .grad_name_of = fnn_grad_name_sub, .backward = back_add)
 BINARY(MUL, "mul", "MulBackward0", mul, plan_arithmetic, forward_same, .save_in = {2, 1}, .backward = back_mul)
-BINARY(DIV, "div", "DivBackward0", div, plan_div, forward_div, .inspect = inspect_divisor, .save_in = {2, 3}, .backward = back_div)
-BINARY(POW, "pow", "PowBackward0", pow, plan_arithmetic, forward_pow, .inspect = inspect_pow, .save_in = {3, 3}, .save_out = 1, .backward = back_pow)
+BINARY(DIV, "div", "DivBackward0", div, plan_div, forward_div, .grad_name_of = fnn_grad_name_div, .inspect = inspect_divisor, .save_in = {2, 3}, .backward = back_div)
+BINARY(POW, "pow", "PowBackward0", pow, plan_arithmetic, forward_pow, .grad_name_of = fnn_grad_name_pow, .inspect = inspect_pow, .save_in = {3, 3}, .save_out = 1, .backward = back_pow)
 BINARY(MAXIMUM, "maximum", "MaximumBackward0", maximum, plan_arithmetic, forward_same, .save_in = {3, 3}, .backward = back_extreme)
 BINARY(MINIMUM, "minimum", "MinimumBackward0", minimum, plan_arithmetic, forward_same, .save_in = {3, 3}, .backward = back_extreme)
 BINARY(ATAN2, "atan2", "Atan2Backward0", atan2, plan_float, forward_same, .save_in = {3, 3}, .backward = back_atan2)

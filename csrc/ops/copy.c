@@ -5,6 +5,7 @@
 
 #include "core/threads.h"
 #include "expr.h"
+#include "grad_names.h"
 #include "pointwise.h"
 
 /* ---- the copying itself ---- */
@@ -101,4 +102,4 @@ static fnn_status plan_fill_(fnn_call *c) {
 }
 
 const fnn_op fnn_op_COPY_ = {.name = "copy", .grad_name = "CopyBackwards", .n_in = 2, .n_out = 1, .flags = FNN_F_WRITES, .plan = plan_copy_, .forward = forward_copy_, .backward = back_copy_};
-const fnn_op fnn_op_FILL_ = {.name = "fill", .grad_name = "FillBackward0", .n_in = 2, .n_out = 1, .flags = FNN_F_WRITES, .plan = plan_fill_, .forward = forward_copy_, .backward = back_copy_};
+const fnn_op fnn_op_FILL_ = {.name = "fill", .grad_name_of = fnn_grad_name_fill, .n_in = 2, .n_out = 1, .flags = FNN_F_WRITES, .plan = plan_fill_, .forward = forward_copy_, .backward = back_copy_};

@@ -281,16 +281,17 @@ static fnn_status inspect_nonzero(fnn_call *c) {
     fnn_tensor_unref(&bytes);
     shape[0] = count;
     shape[1] = c->in[0]->ndim;
-    fnn_tensor_set_geometry(c->out, 2, shape, NULL);
+    fnn_tensor_set_geometry(c->out, 2, shape, (int64_t[]){1, count ? count : 1}); /* each dimension's indices in one piece */
     return FNN_OK;
 }
 static fnn_status forward_nonzero(fnn_call *c) {
     fnn_tensor bytes;
     FNN_TRY(truth(c->in[0], &bytes));
-    int64_t *y = (int64_t *)c->out->data, at[FNN_MAX_DIMS] = {0};
+    int64_t *y = (int64_t *)c->out->data, at[FNN_MAX_DIMS] = {0}, count = c->out->shape[0];
     for (int64_t i = 0; i < bytes.numel; i++) {
         if (bytes.data[i])
-            for (int d = 0; d < bytes.ndim; d++) *y++ = at[d];
+            for (int d = 0; d < bytes.ndim; d++) y[d * count] = at[d];
+        y += bytes.data[i] != 0;
         for (int d = bytes.ndim - 1; d >= 0 && ++at[d] == bytes.shape[d]; d--) at[d] = 0;
     }
     fnn_tensor_unref(&bytes);

@@ -7,6 +7,7 @@
  *   backward: da = dy b^T, db = a^T dy     dx = dy w, dw = dy^T x, dbias = column sums of dy */
 #include "core/pool.h"
 #include "expr.h"
+#include "grad_names.h"
 #include "product.h"
 
 /* One operand seen as a matrix with leading dimensions. */
@@ -253,8 +254,11 @@ static fnn_status back_matmul(fnn_backcall *b) {
     return FNN_OK;
 }
 
-const fnn_op fnn_op_MATMUL = {.name = "matmul", .grad_name = "MmBackward0", .n_in = 2, .n_out = 1, .save_in = {2, 1},
+const fnn_op fnn_op_MATMUL = {.name = "matmul", .grad_name_of = fnn_grad_name_matmul, .n_in = 2, .n_out = 1, .save_in = {2, 1},
                               .plan = plan_matmul, .forward = forward_matmul, .backward = back_matmul};
+
+const fnn_op fnn_op_BMM = {.name = "bmm", .grad_name = "BmmBackward0", .n_in = 2, .n_out = 1, .save_in = {2, 1},
+                           .plan = plan_matmul, .forward = forward_matmul, .backward = back_matmul};
 
 /* ---- linear ---- */
 
@@ -320,5 +324,5 @@ static fnn_status back_linear(fnn_backcall *b) {
     return b->need[2] ? fnn_sum_to(&b->dx[2], dy, &b->in_geom[2]) : FNN_OK;
 }
 
-const fnn_op fnn_op_LINEAR = {.name = "linear", .grad_name = "AddmmBackward0", .n_in = 3, .n_out = 1, .optional_in = 4, .save_in = {2, 1, 0},
+const fnn_op fnn_op_LINEAR = {.name = "linear", .grad_name_of = fnn_grad_name_linear, .n_in = 3, .n_out = 1, .optional_in = 4, .save_in = {2, 1, 0},
                               .plan = plan_linear, .forward = forward_linear, .backward = back_linear};

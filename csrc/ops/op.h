@@ -68,6 +68,7 @@ enum {
 struct fnn_op {
     const char *name;       /* torch's name */
     const char *grad_name;  /* what grad_fn shows: "AddBackward0" */
+    const char *(*grad_name_of)(const fnn_call *c); /* optional: where that depends on the call (grad_names.c) */
     int8_t n_in, n_out;     /* fixed numbers; inputs of FNN_F_LIST: -1 */
     int8_t n_extra;
     uint16_t flags;

@@ -12,6 +12,7 @@
 
 #include "core/threads.h"
 #include "expr.h"
+#include "grad_names.h"
 #include "kernels/kernels.h"
 
 #define BLOCK 65536 /* elements of a row that one thread sums */
@@ -440,9 +441,9 @@ static fnn_status forward_truth(fnn_call *c) {
 
 #define REDUCTION(NAME, text, grad, the_plan, the_forward, ...) \
     const fnn_op fnn_op_##NAME = {.name = text, .grad_name = grad, .n_in = 1, .n_out = 1, .plan = the_plan, .forward = the_forward, __VA_ARGS__};
-REDUCTION(SUM, "sum", "SumBackward0", plan_sum, forward_sum, .backward = back_sum)
-REDUCTION(MEAN, "mean", "MeanBackward0", plan_mean, forward_mean, .backward = back_mean)
-REDUCTION(PROD, "prod", "ProdBackward0", plan_sum, forward_prod, .save_in = {1}, .backward = back_prod)
+REDUCTION(SUM, "sum", "SumBackward0", plan_sum, forward_sum, .grad_name_of = fnn_grad_name_sum, .backward = back_sum)
+REDUCTION(MEAN, "mean", "MeanBackward0", plan_mean, forward_mean, .grad_name_of = fnn_grad_name_mean, .backward = back_mean)
+REDUCTION(PROD, "prod", "ProdBackward0", plan_sum, forward_prod, .grad_name_of = fnn_grad_name_prod, .save_in = {1}, .backward = back_prod)
 REDUCTION(VAR, "var", "VarBackward0", plan_real, forward_var, .save_in = {1}, .backward = back_var)
 REDUCTION(STD, "std", "StdBackward0", plan_real, forward_var, .save_in = {1}, .save_out = 1, .backward = back_var)
 REDUCTION(LOGSUMEXP, "logsumexp", "LogsumexpBackward0", plan_real, forward_logsumexp, .save_in = {1}, .save_out = 1, .backward = back_logsumexp)

@@ -2,6 +2,7 @@
  *
  * attrs: ADDCMUL, ADDCDIV: v[0].f value. */
 #include "expr.h"
+#include "grad_names.h"
 #include "pointwise.h"
 
 #define ZERO(x) fnn_xnum(x, 0)
@@ -184,7 +185,7 @@ static fnn_status back_addc(fnn_backcall *b) {
                                   .plan = the_plan, .forward = the_forward, .backward = the_backward, __VA_ARGS__};
 TERNARY(WHERE, "where", "WhereBackward0", plan_where, forward_where, back_where, .no_grad_in = 1, .save_in = {0, 1, 1})
 TERNARY(MASKED_FILL, "masked_fill", "MaskedFillBackward0", plan_masked_fill, forward_masked_fill, back_masked_fill, .no_grad_in = 2, .save_in = {2, 0, 2})
-TERNARY(CLAMP, "clamp", "ClampBackward1", plan_clamp, forward_clamp, back_clamp, .optional_in = 6, .save_in = {7, 7, 7})
-TERNARY(LERP, "lerp", "LerpBackward1", plan_promoted, forward_lerp, back_lerp, .save_in = {4, 4, 3})
+TERNARY(CLAMP, "clamp", "ClampBackward1", plan_clamp, forward_clamp, back_clamp, .grad_name_of = fnn_grad_name_clamp, .optional_in = 6, .save_in = {7, 7, 7})
+TERNARY(LERP, "lerp", "LerpBackward1", plan_promoted, forward_lerp, back_lerp, .grad_name_of = fnn_grad_name_lerp, .save_in = {4, 4, 3})
 TERNARY(ADDCMUL, "addcmul", "AddcmulBackward0", plan_promoted, forward_addc, back_addc, .loop = FNN_T_addcmul, .save_in = {0, 4, 2})
 TERNARY(ADDCDIV, "addcdiv", "AddcdivBackward0", plan_promoted, forward_addc, back_addc, .loop = FNN_T_addcdiv, .save_in = {0, 4, 6})

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "expr.h"
+#include "grad_names.h"
 
 /* A result that starts as a copy of in[0]'s geometry. */
 static fnn_tensor *start(fnn_call *c) {
@@ -500,9 +501,10 @@ static fnn_status back_alias(fnn_backcall *b) {
                                   .plan = the_plan, .backward = the_backward, __VA_ARGS__};
 VIEW_OP(VIEW, "view", "ViewBackward0", plan_view, back_shape)
 VIEW_OP(TRANSPOSE, "transpose", "TransposeBackward0", plan_transpose, back_transpose)
+VIEW_OP(T, "t", "TBackward0", plan_transpose, back_transpose)
 VIEW_OP(PERMUTE, "permute", "PermuteBackward0", plan_permute, back_permute)
 VIEW_OP(EXPAND, "expand", "ExpandBackward0", plan_expand, back_expand)
-VIEW_OP(SQUEEZE, "squeeze", "SqueezeBackward0", plan_squeeze, back_shape)
+VIEW_OP(SQUEEZE, "squeeze", "SqueezeBackward0", plan_squeeze, back_shape, .grad_name_of = fnn_grad_name_squeeze)
 VIEW_OP(UNSQUEEZE, "unsqueeze", "UnsqueezeBackward0", plan_unsqueeze, back_shape)
 VIEW_OP(SELECT, "select", "SelectBackward0", plan_select, back_part, .backward_into = into_part)
 VIEW_OP(SLICE, "slice", "SliceBackward0", plan_slice, back_part, .backward_into = into_part)
@@ -511,4 +513,4 @@ VIEW_OP(UNFOLD, "unfold", "UnfoldBackward0", plan_unfold, back_overlapping, .bac
 VIEW_OP(AS_STRIDED, "as_strided", "AsStridedBackward0", plan_as_strided, back_as_strided)
 VIEW_OP(ALIAS, "alias", "AliasBackward0", plan_alias, back_alias)
 const fnn_op fnn_op_UNBIND = {.name = "unbind", .grad_name = "UnbindBackward0", .n_in = 1, .n_out = 0, .flags = FNN_F_VIEW | FNN_F_OUT_LIST, .plan = plan_unbind, .backward = back_pieces};
-const fnn_op fnn_op_SPLIT = {.name = "split", .grad_name = "SplitBackward0", .n_in = 1, .n_out = 0, .flags = FNN_F_VIEW | FNN_F_OUT_LIST, .plan = plan_split, .backward = back_pieces};
+const fnn_op fnn_op_SPLIT = {.name = "split", .grad_name = "SplitBackward0", .n_in = 1, .n_out = 0, .flags = FNN_F_VIEW | FNN_F_OUT_LIST, .grad_name_of = fnn_grad_name_split, .plan = plan_split, .backward = back_pieces};

@@ -40,17 +40,16 @@ static PyObject *get_version(PyObject *self, void *unused) {
 
 /* ---- transposes ---- */
 
-static PyObject *swap(PyObject *self, int64_t a, int64_t b) {
+static PyObject *swap(const fnn_op *op, PyObject *self, int64_t a, int64_t b) {
     const fnn_tensor *in = TENSOR(self);
     fnn_attrs attrs = {.v = {{.i = a}, {.i = b}}};
     fnn_tensor out;
-    fnn_status status = fnn_apply_op(&fnn_op_TRANSPOSE, &out, 1, &in, 1, &attrs);
+    fnn_status status = fnn_apply_op(op, &out, 1, &in, 1, &attrs);
     return status ? fnn_raise(status) : fnn_wrap_as(fnn_result_type(&self, 1), &out);
 }
 static PyObject *get_T(PyObject *self, void *unused) {
     (void)unused;
     const fnn_tensor *in = TENSOR(self);
-    if (in->ndim == 2) return swap(self, 0, 1);
     fnn_attrs attrs = {.list[0].n = in->ndim};
     for (int d = 0; d < in->ndim; d++) attrs.list[0].v[d] = in->ndim - 1 - d;
     fnn_tensor out;
@@ -61,12 +60,12 @@ static PyObject *get_mT(PyObject *self, void *unused) {
     (void)unused;
     if (TENSOR(self)->ndim < 2)
         return PyErr_Format(PyExc_RuntimeError, "tensor.mT is only supported on matrices or batches of matrices. Got %d-D tensor.", TENSOR(self)->ndim), NULL;
-    return swap(self, -2, -1);
+    return swap(&fnn_op_TRANSPOSE, self, -2, -1);
 }
 static PyObject *method_t(PyObject *self, PyObject *unused) {
     (void)unused;
     if (TENSOR(self)->ndim > 2) return PyErr_Format(PyExc_RuntimeError, "t() expects a tensor with <= 2 dimensions, but self is %dD", TENSOR(self)->ndim), NULL;
-    return swap(self, 0, TENSOR(self)->ndim == 2 ? 1 : 0);
+    return swap(&fnn_op_T, self, 0, TENSOR(self)->ndim == 2 ? 1 : 0);
 }
 
 /* ---- looking ---- */

@@ -19,7 +19,7 @@ static PyObject *product(fnn_frame *f, PyTypeObject *type, const char *name, int
     if (l->shape[a - 1] != r->shape[b > 1 ? b - 2 : 0])
         return fnn_raise(fnn_fail(FNN_ERR_RUNTIME, "%s: shapes %s and %s cannot be multiplied: expected size %lld, found %lld", name, fnn_shape_of(l),
                                   fnn_shape_of(r), (long long)l->shape[a - 1], (long long)r->shape[b > 1 ? b - 2 : 0]));
-    return call(&fnn_op_MATMUL, f->in, 2, NULL, type);
+    return call(a == 3 ? &fnn_op_BMM : &fnn_op_MATMUL, f->in, 2, NULL, type);
 }
 #define UNUSED(x) (void)(x)
 PyObject *fnn_fn_mm(fnn_frame *f, PyTypeObject *type, PyObject *self) { return UNUSED(self), product(f, type, "mm", 2, 2); }
@@ -51,6 +51,40 @@ PyObject *fnn_fn_where_method(fnn_frame *f, PyTypeObject *type, PyObject *self) 
     UNUSED(self);
     const fnn_tensor *in[3] = {f->in[1], f->in[0], f->in[2]};
     return call(&fnn_op_WHERE, in, 3, NULL, type);
+}
+
+/* ---- where a tensor is not zero ---- */
+
+/* The rows of indices; one index per dimension with as_tuple. */
+static PyObject *places(const fnn_tensor *x, PyTypeObject *type, bool as_tuple) {
+    fnn_tensor rows, column, row;
+    fnn_tensor_ref_data(&row, x);
+    if (as_tuple && !x->ndim) fnn_tensor_set_geometry(&row, 1, &(int64_t){1}, NULL); /* a number counts as a row of one */
+    const fnn_tensor *in = &row;
+    fnn_status status = fnn_apply_op(&fnn_op_NONZERO, &rows, 1, &in, 1, NULL);
+    fnn_tensor_unref(&row);
+    if (status) return fnn_raise(status);
+    if (!as_tuple) return fnn_wrap_as(type, &rows);
+    PyObject *tuple = PyTuple_New(rows.shape[1]);
+    for (int d = 0; d < rows.shape[1] && tuple; d++) {
+        fnn_tensor_ref_data(&column, &rows);
+        column.data += (size_t)(d * rows.stride[1]) * sizeof(int64_t);
+        fnn_tensor_set_geometry(&column, 1, rows.shape, rows.stride);
+        PyObject *index = fnn_wrap_as(type, &column);
+        if (index)
+            PyTuple_SET_ITEM(tuple, d, index);
+        else
+            Py_CLEAR(tuple);
+    }
+    fnn_tensor_unref(&rows);
+    return tuple;
+}
+PyObject *fnn_fn_nonzero(fnn_frame *f, PyTypeObject *type, PyObject *self) { return UNUSED(self), places(f->in[0], type, f->attrs.v[0].i); }
+PyObject *fnn_fn_where_true(fnn_frame *f, PyTypeObject *type, PyObject *self) { return UNUSED(self), places(f->in[0], type, true); }
+
+PyObject *fnn_fn_result_type(fnn_frame *f, PyTypeObject *type, PyObject *self) {
+    UNUSED(self), UNUSED(type);
+    return Py_NewRef(fnn_dtype_objects[fnn_promote(f->in, 2)]);
 }
 
 /* ---- var and std: their divisor is written as unbiased= or as correction= ---- */

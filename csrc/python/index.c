@@ -204,6 +204,11 @@ static void inputs(const target *g, const fnn_tensor **in, fnn_attrs *attrs) {
     }
 }
 
+static int whole_slice(target *g) {
+    fnn_attrs attrs = {.v = {{.i = 0}, {.i = FNN_NONE}, {.i = FNN_NONE}, {.i = FNN_NONE}}};
+    return step(g, g->view.ndim ? &fnn_op_SLICE : &fnn_op_ALIAS, &attrs);
+}
+
 PyObject *fnn_getitem(PyObject *self, PyObject *key) {
     target g;
     fnn_tensor out;
@@ -213,7 +218,7 @@ PyObject *fnn_getitem(PyObject *self, PyObject *key) {
     }
     if (!g.n) {
         if (g.view.data == TENSOR(self)->data && g.view.meta == TENSOR(self)->meta && g.view.ndim == TENSOR(self)->ndim && PyTuple_Check(key) | PySlice_Check(key) &&
-            step(&g, &fnn_op_ALIAS, NULL)) { /* x[:] is a new view, not x itself */
+            whole_slice(&g)) { /* x[:] is a new view, not x itself */
             target_clear(&g);
             return NULL;
         }

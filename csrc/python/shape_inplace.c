@@ -32,7 +32,7 @@ PyObject *fnn_fn_t_(fnn_frame *f, PyTypeObject *type, PyObject *self) {
     int ndim = f->in[0]->ndim;
     if (ndim > 2) return PyErr_Format(PyExc_RuntimeError, "t_() expects a tensor with <= 2 dimensions, but self is %dD", ndim), NULL;
     fnn_attrs attrs = {.v = {{.i = 0}, {.i = ndim == 2}}};
-    return become(&fnn_op_TRANSPOSE, self, &attrs);
+    return become(&fnn_op_T, self, &attrs);
 }
 
 #define BECOME(name, op)                                                          \

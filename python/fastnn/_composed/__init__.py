@@ -2,20 +2,20 @@
 
 Invariant: each is differentiable where torch's is.  `install` puts them beside the primitives, both as functions and as
 methods, and never replaces a primitive of the same name: moving one into C means deleting it here.
-Read next: pointwise.py, reduce.py, shape.py, order.py, products.py.
+Read next: pointwise.py, reduce.py, shape.py, order.py, products.py, queries.py.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from . import order, pointwise, products, reduce, shape
+from . import order, pointwise, products, queries, reduce, shape
 from ._registry import FUNCTIONS, METHODS
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
 
-__all__ = ["FUNCTIONS", "METHODS", "install", "order", "pointwise", "products", "reduce", "shape"]
+__all__ = ["FUNCTIONS", "METHODS", "install", "order", "pointwise", "products", "queries", "reduce", "shape"]
 
 
 def install(namespace: MutableMapping[str, Any], tensor_type: type) -> None:

@@ -63,7 +63,7 @@ def batch_norm(
     if training:
         _check_batch("batch_norm", input)
         dims = [0, *range(2, input.dim())]
-        var, mean = _C.var_mean(input, dims, unbiased=False, keepdim=True)
+        var, mean = fastnn.var_mean(input, dims, unbiased=False, keepdim=True)
         if running_mean is not None or running_var is not None:
             _update_running(running_mean, running_var, mean, var, momentum, input.numel() // input.size(1))
     else:
@@ -125,7 +125,7 @@ def instance_norm(
         raise ValueError(f"Expected more than 1 spatial element when training, got input size {input.shape}")
     if running_mean is not None or running_var is not None:
         dims = list(range(2, input.dim()))
-        var, mean = _C.var_mean(input.detach(), dims, unbiased=False)
+        var, mean = fastnn.var_mean(input.detach(), dims, unbiased=False)
         _update_running(running_mean, running_var, mean.mean(0), var.mean(0), momentum, count)
     return group_norm(input, input.size(1), weight, bias, eps)
 
