@@ -45,7 +45,10 @@ static int bind_enum(const fnn_param *p, fnn_frame *f, PyObject *o) {
         }
         c = bar ? bar + 1 : NULL;
     }
-    PyErr_Format(PyExc_RuntimeError, "%U must be one of %s, found '%s'", p->name, p->choices, text);
+    if (PyUnicode_CompareWithASCIIString(p->name, "reduction") == 0) /* torch's classes: ValueError here, RuntimeError elsewhere */
+        PyErr_Format(PyExc_ValueError, "%s is not a valid value for reduction, expected one of %s", text, p->choices);
+    else
+        PyErr_Format(PyExc_RuntimeError, "%U must be one of %s, found '%s'", p->name, p->choices, text);
     return -1;
 }
 

@@ -47,6 +47,10 @@ static PyObject *select_isa(PyObject *module, PyObject *o) {
     if (status) return fnn_raise(status);
     Py_RETURN_NONE;
 }
+static PyObject *isa_name(PyObject *module, PyObject *unused) {
+    (void)module, (void)unused;
+    return PyUnicode_FromString(fnn_isa_name());
+}
 static PyObject *set_blas_path(PyObject *module, PyObject *o) {
     (void)module;
     const char *path = o == Py_None ? NULL : PyUnicode_AsUTF8(o);
@@ -137,6 +141,7 @@ static PyMethodDef functions[] = {
     {"set_default_dtype", set_default_dtype, METH_O, "The dtype of floats made from Python numbers."},
     {"get_default_dtype", get_default_dtype, METH_NOARGS, "The dtype of floats made from Python numbers."},
     {"_select_isa", select_isa, METH_O, NULL},
+    {"_isa", isa_name, METH_NOARGS, NULL},
     {"_set_blas_path", set_blas_path, METH_O, NULL},
     {"_set_parallel_threshold", set_parallel_threshold, METH_VARARGS, NULL},
     {"_pool_stats", pool_stats, METH_NOARGS, NULL},

@@ -175,14 +175,7 @@ def embedding(
         padding_idx %= rows
     if max_norm is not None:
         _renormalize(weight, input, max_norm, norm_type)
-    output = _C.embedding(weight, input, padding_idx)
-    if scale_grad_by_freq:
-        counts = _C.zeros(weight.size(0), dtype=_C.int64)
-        counts.index_add_(0, input.reshape(-1), _C.ones(input.numel(), dtype=_C.int64))
-        share = (1.0 / counts[input].to(weight.dtype)).unsqueeze(-1)
-        fixed = output.detach()
-        return fixed + (output - fixed) * share
-    return output
+    return _C.embedding(weight, input, padding_idx, scale_grad_by_freq)
 
 
 def _renormalize(weight: Tensor, ids: Tensor, max_norm: float, norm_type: float) -> None:
