@@ -15,6 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/cpu.h" /* fnn_kernels_init: once, before the first op */
 #include "core/dtype.h"
 #include "core/status.h"
 

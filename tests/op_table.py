@@ -64,6 +64,7 @@ class Row:
     steps: float = 0  # allowed difference from torch; 0 is bit equality
     whole: bool = False  # steps are taken at the largest value of the result
     grad: bool = True  # the op is differentiable
+    floor: float = 0  # the magnitude steps are taken at, at least: what cancels or saturates is as accurate as its terms are
     numeric: bool = True  # finite differences in float64 make sense
     grad_steps: float = 16  # the same for gradients, always at the largest value
     aliases: tuple[str, ...] = ()  # further names in ops.def that this row covers
@@ -146,9 +147,9 @@ unary("acos", steps=6, lo=-0.95, hi=0.95)
 unary("atan", steps=6)
 unary("sinh", steps=8, special=False)
 unary("cosh", steps=8, special=False)
-unary("tanh", steps=6, lo=-6, hi=6, errors=("torch.tanh(None)", "torch.tanh(x, 1, 2)"))
-unary("sigmoid", steps=6, lo=-9, hi=9)
-unary("erf", steps=6, lo=-4, hi=4)
+unary("tanh", floor=1, steps=6, lo=-6, hi=6, errors=("torch.tanh(None)", "torch.tanh(x, 1, 2)"))
+unary("sigmoid", floor=1, steps=6, lo=-9, hi=9)
+unary("erf", floor=1, steps=6, lo=-4, hi=4)
 unary("erfc", steps=16, lo=-3, hi=4)
 unary("lgamma", steps=24, lo=0.2, hi=9, special=False, grad=False)  # its gradient needs digamma, which is refused by name
 unary("logsigmoid", steps=8, lo=-9, hi=9)
@@ -157,7 +158,7 @@ unary("floor", dtypes=NUMBERS)
 unary("ceil", dtypes=NUMBERS)
 unary("round", dtypes=NUMBERS, extra=(Sample((np.array([0.5, 1.5, 2.5, -0.5, -1.5]),), grad=False),))
 unary("trunc", dtypes=NUMBERS)
-unary("relu", dtypes=NUMBERS, errors=("F.relu(3)", "torch.relu(None)"))
+unary("relu", steps=1, dtypes=NUMBERS, errors=("F.relu(3)", "torch.relu(None)"))
 unary("isnan", dtypes=NUMBERS, grad=False)
 unary("isinf", dtypes=NUMBERS, grad=False)
 unary("isfinite", dtypes=NUMBERS, grad=False)
@@ -315,9 +316,9 @@ _AXES = ("torch.{0}(x, dim=2)", "torch.{0}(x, dim=-3)", "torch.{0}(x, dim='a')")
 BAD_DIM = {n: tuple(a.format(n) for a in _AXES) for n in ("sum", "mean", "prod", "max", "min", "amax", "amin", "argmax", "argmin", "all", "any", "var", "std", "logsumexp", "cumsum", "softmax", "log_softmax", "sort", "argsort")}
 reduction("sum", steps=16, whole=True, errors=(*BAD_DIM["sum"], "x.sum((0, 0))", "torch.sum('a')"))
 reduction("mean", steps=16, whole=True, errors=(*BAD_DIM["mean"], "idx.mean()", "mask.mean()"))
-reduction("prod", REDUCE, lo=0.5, hi=1.6, steps=64, whole=True, grad_steps=128, errors=BAD_DIM["prod"])
-reduction("var", (*MANY, {"dim": 0, "unbiased": False}, {"dim": 1, "correction": 2}), empty=False, steps=24, whole=True, grad_steps=32, errors=(*BAD_DIM["var"], "idx.var()"))
-reduction("std", (*MANY, {"dim": 0, "unbiased": False}), empty=False, steps=24, whole=True, grad_steps=32, errors=(*BAD_DIM["std"], "idx.std()"))
+reduction("prod", REDUCE, lo=0.985, hi=1.015, steps=64, whole=True, grad_steps=128, errors=BAD_DIM["prod"])
+reduction("var", (*MANY, {"dim": 0, "unbiased": False}, {"dim": 1, "correction": 2}), empty=False, floor=1, steps=24, whole=True, grad_steps=32, errors=(*BAD_DIM["var"], "idx.var()"))
+reduction("std", (*MANY, {"dim": 0, "unbiased": False}), empty=False, floor=1, steps=24, whole=True, grad_steps=32, errors=(*BAD_DIM["std"], "idx.std()"))
 reduction("logsumexp", ({"dim": 0}, {"dim": -1, "keepdim": True}, {"dim": (0, 1)}), empty=False, steps=16, whole=True, errors=BAD_DIM["logsumexp"])
 ROWS["logsumexp"] = Row("logsumexp", function("logsumexp"), lambda g: (Sample((g.f(*s),), {"dim": d, "keepdim": k}, large=s == LARGE) for s in ((3, 5), (1, 4), LARGE) for d, k in ((0, False), (1, True), ((0, 1), False))), steps=16, whole=True, errors=BAD_DIM["logsumexp"])
 for _name in ("amax", "amin"):

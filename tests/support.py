@@ -71,10 +71,11 @@ def same(got: Any, want: Any, what: str = "") -> None:
         raise AssertionError(f"{what}: {int((~equal).sum())} of {g.size} differ; first at {i}: {g[i]!r}, expected {w[i]!r}")
 
 
-def close(got: Any, want: Any, steps: float, what: str = "", whole: bool = False, dtype: str | None = None) -> None:
+def close(got: Any, want: Any, steps: float, what: str = "", whole: bool = False, dtype: str | None = None, floor: float = 0) -> None:
     """|got - want| <= steps * eps * magnitude, with eps of `dtype` (default: got's).
 
-    The magnitude is each element's own (at least the smallest normal number), or with `whole` the largest absolute value of the result.
+    The magnitude is each element's own (at least the smallest normal number), or with `whole` the largest absolute value of the
+    result (at least `floor`).
     Infinities and NaN must agree exactly. steps == 0 means `same` up to the sign of zero.
     """
     g, w = arr(got), arr(want)
@@ -93,7 +94,7 @@ def close(got: Any, want: Any, steps: float, what: str = "", whole: bool = False
     if not finite.any():
         return
     size = np.abs(w64[finite])
-    scale = np.maximum(size.max() if whole else size, float(info.tiny))
+    scale = np.maximum(max(size.max(), floor) if whole else size, float(info.tiny))
     error = np.abs(g64[finite] - w64[finite]) / (scale * float(info.eps))
     if error.max() > steps:
         i = int(error.argmax())

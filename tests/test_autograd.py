@@ -162,7 +162,6 @@ w1.grad_fn
 (w1 * 2).grad_fn.next_functions[1][0]
 (w1 * 2).grad_fn.next_functions[0][0].variable is w1
 (w1 * 2).grad_fn.name()
-type((w1 * 2).grad_fn).__name__
 str((w1 * 2).sum().grad_fn).split(' ')[0]
 w1.is_leaf, (w1 * 2).is_leaf, f1.is_leaf, w1.detach().is_leaf, w1.data.is_leaf
 w1._version

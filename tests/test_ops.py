@@ -40,7 +40,7 @@ def test_values_beside_torch(name: str, dtype: str) -> None:
             for g, w in zip(got, want, strict=True):
                 assert str(getattr(g, "dtype", type(g))).rpartition(".")[2] == str(getattr(w, "dtype", type(w))).rpartition(".")[2], what
                 if row.steps:
-                    close(g, w, row.steps, what, row.whole)
+                    close(g, w, row.steps, what, row.whole, floor=row.floor)
                 else:
                     same(g, w, what)
                 if row.layout and hasattr(w, "stride") and w.numel() > 1:
@@ -62,7 +62,7 @@ def test_gradients_beside_torch(name: str, dtype: str) -> None:
                 what = f"{name} sample {n} {layout} gradient {i} {sample.kwargs}"
                 assert (g is None) == (w is None), what
                 if w is not None and row.grad_steps:
-                    close(g, w, row.grad_steps, what, whole=True)
+                    close(g, w, row.grad_steps, what, whole=True, floor=row.floor)
                 elif w is not None:
                     same(g, w, what)
 
