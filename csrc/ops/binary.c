@@ -206,7 +206,7 @@ static fnn_status back_pow(fnn_backcall *b) {
     }
     if (!b->need[1]) return FNN_OK;
     fnn_expr x = {0}; /* dy * y * log(base); zero where base is 0 and e >= 0 */
-    const fnn_tensor *slope = fnn_x2(&x, &fnn_op_MUL, &b->out[0], fnn_x1(&x, &fnn_op_LOG, base));
+    const fnn_tensor *slope = fnn_x2(&x, &fnn_op_MUL, &b->out[0], fnn_x1(&x, &fnn_op_LOG, fnn_xto(&x, base, dy->dtype)));
     const fnn_tensor *flat = fnn_x2(&x, &fnn_op_LOGICAL_AND, fnn_x2(&x, &fnn_op_EQ, base, fnn_xnum(&x, 0)), fnn_x2(&x, &fnn_op_GE, e, fnn_xnum(&x, 0)));
     const fnn_tensor *safe = fnn_x3(&x, &fnn_op_WHERE, flat, fnn_xnum(&x, 0), slope);
     return fnn_give_sum(&x, &b->dx[1], fnn_x2(&x, &fnn_op_MUL, dy, safe), &b->in_geom[1]);

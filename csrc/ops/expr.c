@@ -32,6 +32,12 @@ const fnn_tensor *fnn_x3(fnn_expr *x, const fnn_op *op, const fnn_tensor *a, con
     return run(x, op, in, 3, NULL);
 }
 
+const fnn_tensor *fnn_xto(fnn_expr *x, const fnn_tensor *a, int dtype) {
+    if (a && a->dtype == dtype && !(a->flags & FNN_T_NUMBER)) return a;
+    fnn_attrs attrs = {.v[0].i = dtype};
+    return fnn_xa(x, &fnn_op_TO, a, &attrs);
+}
+
 const fnn_tensor *fnn_xnum(fnn_expr *x, double value) {
     fnn_tensor *out = fnn_xslot(x);
     if (!out) return NULL;

@@ -24,6 +24,8 @@ const fnn_tensor *fnn_x2(fnn_expr *x, const fnn_op *op, const fnn_tensor *a, con
 const fnn_tensor *fnn_x3(fnn_expr *x, const fnn_op *op, const fnn_tensor *a, const fnn_tensor *b, const fnn_tensor *c);
 const fnn_tensor *fnn_xa(fnn_expr *x, const fnn_op *op, const fnn_tensor *a, const fnn_attrs *attrs);
 const fnn_tensor *fnn_xnum(fnn_expr *x, double value);
+/* a in a dtype. Numbers need it where only numbers meet: their result would have the default dtype. */
+const fnn_tensor *fnn_xto(fnn_expr *x, const fnn_tensor *a, int dtype);
 /* a summed down to an input's shape and dtype. */
 const fnn_tensor *fnn_xsum_to(fnn_expr *x, const fnn_tensor *a, const fnn_geom *g);
 /* A new slot for code that makes a temporary by itself. */

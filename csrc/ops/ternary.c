@@ -145,7 +145,7 @@ static fnn_status back_lerp(fnn_backcall *b) {
     for (int i = 0; i < 3; i++) {
         if (!b->need[i]) continue;
         fnn_expr x = {0};
-        const fnn_tensor *slope = i == 0   ? fnn_x2(&x, &fnn_op_SUB, fnn_xnum(&x, 1), w)
+        const fnn_tensor *slope = i == 0   ? fnn_x2(&x, &fnn_op_SUB, fnn_xnum(&x, 1), fnn_xto(&x, w, dy->dtype))
                                   : i == 1 ? w
                                            : fnn_x2(&x, &fnn_op_SUB, &b->in[1], &b->in[0]);
         FNN_TRY(fnn_give_sum(&x, &b->dx[i], fnn_x2(&x, &fnn_op_MUL, dy, slope), &b->in_geom[i]));
