@@ -57,14 +57,17 @@ PARAMETERS = {
 # Results other than a Tensor, of functions and methods alike.
 RESULTS = {
     **dict.fromkeys(["chunk", "split", "unbind", "tensor_split", "hsplit", "vsplit", "dsplit"], "tuple[Tensor, ...]"),
-    **dict.fromkeys(["seed", "initial_seed", "data_ptr", "element_size", "get_num_threads", "dim", "ndimension", "numel", "nelement", "storage_offset"], "_int"),
-    **dict.fromkeys(["is_grad_enabled", "is_inference_mode_enabled", "set_flush_denormal", "is_tensor", "is_complex", "is_contiguous", "is_floating_point", "is_inference", "allclose", "equal"], "_bool"),
-    **dict.fromkeys(["set_num_threads", "set_default_dtype", "set_rng_state", "backward", "retain_grad"], "None"),
-    "manual_seed": "Generator", "get_default_dtype": "dtype", "item": "Any", "tolist": "Any", "numpy": "_Array", "to_dlpack": "Any",
+    **dict.fromkeys(["seed", "initial_seed", "data_ptr", "element_size"], "_int"),
+    **dict.fromkeys(["is_tensor", "allclose", "equal", "can_cast", "is_same_size"], "_bool"),
+    **dict.fromkeys(["set_rng_state"], "None"),
+    "manual_seed": "Generator", "item": "Any", "tolist": "Any", "numpy": "_Array", "to_dlpack": "Any",
 }  # fmt: skip
 
 # What has no signature of its own: functions of the module ...
 PLAIN = {
+    "_adam_step": "(*args: Any) -> None",
+    "_isa": "(*args: Any) -> Any",
+    "_sgd_step": "(*args: Any) -> None",
     "_apply_function": "(*args: Any) -> Any",
     "_build_info": "() -> dict[str, Any]",
     "_kernel_backward": "(op: str, dy: tuple[_Array | None, ...], saved: tuple[_Array | None, ...], names: tuple[str, ...], call: bytes, wanted: _int, /) -> tuple[_Array | None, ...]",
@@ -74,6 +77,9 @@ PLAIN = {
     "_pool_fail_after": "(n: _int, /) -> _int",
     "_pool_stats": "() -> dict[str, _int]",
     "_pool_trim": "() -> _int",
+    "_generator_swap": "(*args: Any) -> Any",
+    "_storage_key": "(*args: Any) -> Any",
+    "_storage_numpy": "(*args: Any) -> Any",
     "_run_backward": "(*args: Any) -> Any",
     "_select_isa": "(name: str, /) -> None",
     "_set_blas_path": "(path: str | None, /) -> None",
@@ -93,7 +99,11 @@ PLAIN = {
 
 # ... and methods and attributes of Tensor.
 METHODS = {
-    **dict.fromkeys(["bool", "byte", "cpu", "cuda", "double", "float", "half", "int", "long", "short", "detach", "detach_", "t", "pin_memory", "share_memory_"], "(self, *args: Any, **kwargs: Any) -> Tensor"),
+    **dict.fromkeys(["bool", "byte", "double", "float", "half", "int", "long", "short", "detach", "detach_", "t", "pin_memory", "share_memory_"], "(self) -> Tensor"),
+    **dict.fromkeys(["dim", "ndimension", "numel", "nelement", "storage_offset"], "(self) -> _int"),
+    **dict.fromkeys(["is_complex", "is_floating_point", "is_inference"], "(self) -> _bool"),
+    **dict.fromkeys(["cpu", "cuda"], "(self, *args: Any, **kwargs: Any) -> Tensor"),
+    "is_contiguous": "(self, memory_format: Any = None) -> _bool",
     **dict.fromkeys(["uniform_", "random_"], "(self, *args: _Number, generator: Generator | None = None, **ends: _Number) -> Tensor"),
     "_make_subclass": "(cls: _type, data: Tensor, require_grad: _bool = False) -> Any",
     "backward": "(self, gradient: Tensor | None = None, retain_graph: _bool | None = None, create_graph: _bool = False, inputs: Sequence[Tensor] | None = None) -> None",
@@ -235,7 +245,8 @@ def signatures(name: str, o: object, method: bool) -> list[str]:
     if type(o).__name__ == "Op":
         return [line_to_signature(line, method) for line in (o.__doc__ or "").splitlines()]
     if isinstance(o, types.FunctionType):
-        return [python_to_signature(name, o)]
+        plain_form = inspect.getattr_static(C.Tensor, name.rstrip("_"), None)  # acosh_ takes what acosh does
+        return [python_to_signature(name, plain_form if isinstance(plain_form, types.FunctionType) else o)]
     text = getattr(o, "__text_signature__", None)
     if text:
         return [text_to_signature(name, text)]
