@@ -168,19 +168,16 @@ static void K(gemm_pack_turned)(real *p, int64_t row, const real *b, int64_t col
 
 /* One panel of at most GEMM_WORDS words: p (depth, padded) from b (depth, width); further columns are 0 */
 static void K(gemm_pack_panel)(real *p, int64_t padded, const real *b, int64_t width, int64_t depth, int64_t b_row, int64_t b_col) {
-    for (int64_t j = 0; j < padded; j += VR) {
-        const int64_t n = width - j >= VR ? VR : width > j ? width - j : 0;
-        if (b_row == 1) {
-            K(gemm_pack_turned)(p + j, padded, b + j * b_col, n, depth, b_col);
-        } else if (b_col == 1) {
-            for (int64_t k = 0; k < depth; k++) vr_store(p + k * padded + j, n == VR ? vr_load(b + k * b_row + j) : vr_load_n(b + k * b_row + j, n));
-        } else {
-            real lanes[VR] = {0};
-            for (int64_t k = 0; k < depth; k++) {
-                for (int64_t l = 0; l < n; l++) lanes[l] = b[k * b_row + (j + l) * b_col];
-                vr_store(p + k * padded + j, vr_load(lanes));
-            }
-        }
+    if (b_row == 1 && b_col != 1) { /* columns are contiguous: word by word */
+        for (int64_t j = 0; j < padded; j += VR)
+            K(gemm_pack_turned)(p + j, padded, b + j * b_col, width - j >= VR ? VR : width > j ? width - j : 0, depth, b_col);
+        return;
+    }
+    const int64_t whole = b_col == 1 ? width / VR * VR : 0;
+    for (int64_t k = 0; k < depth; k++, p += padded, b += b_row) { /* row by row: rows may be pages apart */
+        int64_t j = 0;
+        for (; j < whole; j += VR) vr_store(p + j, vr_load(b + j));
+        for (; j < padded; j++) p[j] = j < width ? b[j * b_col] : 0;
     }
 }
 

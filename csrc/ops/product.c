@@ -3,11 +3,12 @@
  * The way: normalise (fold or turn the product without changing a bit) -> plan (pack? split K? chunks) -> run: pack, multiply,
  * merge, each a parallel region. Everything a plan decides comes from the product's description, so the scratch size asked for
  * and the scratch used agree.
- * Does not: write an arithmetic loop; those are in kernels/gemm.h. Read next: kernels/gemm_task.h. */
+ * Does not: write an arithmetic loop; those are in kernels/gemm.h. Read next: kernels/gemm_task.h, product_large.h (OpenBLAS). */
 #include "ops/product.h"
 
 #include "core/threads.h"
 #include "kernels/kernels.h"
+#include "ops/product_large.h"
 
 /* What differs between float and double. */
 typedef struct type_info {
@@ -276,6 +277,7 @@ static void run_small(const fnn_product *p, const type_info *t, void *c, const v
 
 static size_t scratch_bytes(const fnn_product *p, const type_info *t) {
     if (is_small(p)) return 0;
+    if (fnn_product_is_large(p, t->size)) return fnn_product_large_scratch(p, t->size);
     const plan l = make_plan(p, t);
     return l.packed_bytes + l.part_bytes;
 }
@@ -287,6 +289,10 @@ static void run_product(const fnn_product *p, const type_info *t, void *c, const
                         void *scratch) {
     if (is_small(p)) {
         run_small(p, t, c, a, b, bias);
+        return;
+    }
+    if (fnn_product_is_large(p, t->size)) {
+        fnn_product_large(p, t->size, c, a, b, bias, scratch);
         return;
     }
     plan l = make_plan(p, t);

@@ -3,10 +3,11 @@
  *     C[i] = A[i] B[i] (+ bias, or + old C)      for every index i of up to FNN_PRODUCT_BATCH_DIMS batch dimensions
  *
  * Invariant: a result depends on values, shapes and type only, never on strides, threads or instruction set. Every element of
- * C is one chain of fma over k = 0, 1, ..., K-1 that starts from 0, with two exceptions, functions of (M, N, K) alone:
+ * C is one chain of fma over k = 0, 1, ..., K-1 that starts from 0, with three exceptions, functions of (M, N, K) alone:
  *   - M = N = 1 is an inner product: 64 lanes (float) or 32 (double), then a fixed tree (kernels/dot.h);
  *   - without batch dimensions, a K that is long for a small C (weight gradients) is cut into equal pieces whose sums are added
- *     in order (fnn_product_splits).
+ *     in order (fnn_product_splits);
+ *   - without batch dimensions, where M, N and K are all large, OpenBLAS adds up in its own order (product_large.h).
  * Does not: check anything (the op has), allocate (scratch is handed in), know tensors.
  * Read next: product.c, kernels/gemm.h. */
 #ifndef FNN_OPS_PRODUCT_H
