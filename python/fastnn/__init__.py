@@ -10,7 +10,7 @@ import importlib
 import math as _math
 from typing import Any
 
-from . import _C, version
+from . import _C, _blas, version
 from ._C import *  # noqa: F403  (torch's functions, made from the op descriptors)
 from ._device import device
 from .version import __version__
