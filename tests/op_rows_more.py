@@ -221,7 +221,7 @@ def _attention(g: Gen) -> Iterator[Sample]:
     yield Sample((g.f(1, 2, 300, 33), g.f(1, 2, 300, 33), g.f(1, 2, 300, 33)), {"is_causal": True}, large=True)
 
 
-row("scaled_dot_product_attention", lambda lib, *a, **k: lib.nn.functional.scaled_dot_product_attention(*a, **k), _attention, steps=32, whole=True, grad_steps=64, errors=("F.scaled_dot_product_attention(x, x, x.t())", "F.scaled_dot_product_attention(x[None], x[None], y5)", "F.scaled_dot_product_attention(x, x.double(), x)", "F.scaled_dot_product_attention(x[None], x[None], x[None], mask, is_causal=True)"))
+row("scaled_dot_product_attention", lambda lib, *a, **k: lib.nn.functional.scaled_dot_product_attention(*a, **k), _attention, layout=False, steps=32, whole=True, grad_steps=64, errors=("F.scaled_dot_product_attention(x, x, x.t())", "F.scaled_dot_product_attention(x[None], x[None], y5)", "F.scaled_dot_product_attention(x, x.double(), x)", "F.scaled_dot_product_attention(x[None], x[None], x[None], mask, is_causal=True)"))
 
 # --- recurrent nets ----------------------------------------------------------------------------------------------------------------------
 # variant "after": nn.GRU's, the reset gate multiplies the finished recurrent product. variant "before": the reset gate multiplies the state.
@@ -249,7 +249,7 @@ def _gru_cell(g: Gen) -> Iterator[Sample]:
         yield Sample((g.f(b, i), g.f(b, n), g.f(3 * n, i), g.f(3 * n, n), g.f(3 * n), g.f(3 * n)), large=b == 33)
 
 
-row("gru_cell", lambda lib, x, h, *w: lib._VF.gru_cell(x, h, *w) if hasattr(lib, "_VF") else lib._C.gru_cell(x, h, *w), _gru_cell, steps=32, whole=True, grad_steps=64, errors=("torch.nn.GRUCell(4, 3)(y5[None])", "torch.nn.GRUCell(4, 3)(x, torch.zeros(1, 9))"))
+row("gru_cell", lambda lib, x, h, *w: lib._VF.gru_cell(x, h, *w) if hasattr(lib, "_VF") else lib._C.gru_cell(x, h, *w), _gru_cell, layout=False, steps=32, whole=True, grad_steps=64, errors=("torch.nn.GRUCell(4, 3)(y5[None])", "torch.nn.GRUCell(4, 3)(x, torch.zeros(1, 9))"))
 
 
 def _gru(lib: Any, x: Any, h: Any, *w: Any) -> Any:

@@ -119,7 +119,7 @@ one_hot | F.one_hot(idx, 2)
 one_hot | F.one_hot(x)
 matmul, mat1 | x @ x
 matmul, size, mat | x @ y5
-matmul | x @ 3
+matmul, @ | x @ 3
 matmul | torch.matmul(x, 'a')
 matmul, dimension | torch.tensor(1.0) @ x
 matmul, dtype | x @ x.t().double()
@@ -130,7 +130,7 @@ mv | torch.mv(x, y5)
 dot | torch.dot(y5, x[0])
 dot | torch.dot(x, x)
 outer | torch.outer(x, y5)
-addmm | torch.addmm(x, x, x)
+addmm, mat1 | torch.addmm(x, x, x)
 linear, mat | F.linear(x, torch.ones(2, 5))
 linear, shape, size | F.linear(x, torch.ones(2, 4), torch.ones(3))
 linear, dtype | F.linear(x, torch.ones(2, 4, dtype=torch.float64))
@@ -157,8 +157,8 @@ cross_entropy, label_smoothing | F.cross_entropy(x, idx, label_smoothing=1.5)
 nll_loss | F.nll_loss(x, idx + 9)
 mse_loss, size, shape | F.mse_loss(x, y5)
 mse_loss, reduction | F.mse_loss(x, x, reduction='x')
-binary_cross_entropy | F.binary_cross_entropy(x * 9, x)
-binary_cross_entropy | F.binary_cross_entropy_with_logits(x, y5)
+binary_cross_entropy, input | F.binary_cross_entropy(x * 9, x)
+binary_cross_entropy, size | F.binary_cross_entropy_with_logits(x, y5)
 dropout | F.dropout(x, p=2.0)
 dropout | nn.Dropout(-1)
 scaled_dot_product_attention, attention, size, mat | F.scaled_dot_product_attention(x[None], x[None, :, :2], x[None])
