@@ -22,7 +22,29 @@ class FunctionCtx:
         self._non_differentiable: tuple[int, ...] = ()
         self._dirty: tuple[int, ...] = ()
         self._materialize = True
+        self._function: type[Function] = Function
+        self._outputs = 0  # of forward; _places: which of them have a gradient
+        self._places: list[int] = []
+        self._is_tensor: tuple[bool, ...] = ()  # one per argument of forward
         self.needs_input_grad: tuple[bool, ...] = ()
+
+    def _backward(self, *grads: Any) -> tuple[Any, ...]:
+        """What the node calls: one gradient per tensor among forward's arguments."""
+        full: list[Any] = [None] * self._outputs
+        for place, grad in zip(self._places, grads, strict=True):
+            full[place] = grad
+        result = self._function.backward(self, *full)
+        if not isinstance(result, tuple):
+            result = (result,)
+        wanted = len(self._is_tensor)
+        if len(result) > wanted and all(g is None for g in result[wanted:]):
+            result = result[:wanted]
+        if len(result) != wanted:
+            name = self._function.__name__
+            raise RuntimeError(
+                f"function {name}Backward returned an incorrect number of gradients (expected {wanted}, got {len(result)})"
+            )
+        return tuple(g for g, tensor in zip(result, self._is_tensor, strict=True) if tensor)
 
     def save_for_backward(self, *tensors: Any) -> None:
         """Keep tensors (or None) for backward."""
@@ -97,24 +119,11 @@ def _record(cls: type[Function], ctx: FunctionCtx, args: tuple[Any, ...], tensor
         o for g, o in zip(given, made, strict=True) if isinstance(o, _C.Tensor) and o.is_floating_point() and id(g) not in ctx._non_differentiable
     )
     places = [i for i, o in enumerate(made) if any(o is w for w in wanted)]
-    is_tensor = [isinstance(a, _C.Tensor) for a in args]
-
-    def backward(*grads: Any) -> tuple[Any, ...]:
-        full: list[Any] = [None] * len(made)
-        for place, grad in zip(places, grads, strict=True):
-            full[place] = grad
-        result = cls.backward(ctx, *full)
-        if not isinstance(result, tuple):
-            result = (result,)
-        if len(result) > len(args) and all(g is None for g in result[len(args) :]):
-            result = result[: len(args)]
-        if len(result) != len(args):
-            raise RuntimeError(
-                f"function {cls.__name__}Backward returned an incorrect number of gradients (expected {len(args)}, got {len(result)})"
-            )
-        return tuple(g for g, tensor in zip(result, is_tensor, strict=True) if tensor)
-
-    ctx._backward = backward  # type: ignore[attr-defined]
+    # The node owns ctx, and an output owns the node: ctx may keep no output that has one, or none is ever freed.
+    outs = {id(o) for o in given} - inputs
+    ctx._saved = tuple(t.detach() if id(t) in outs else t for t in ctx._saved)
+    ctx._function, ctx._outputs, ctx._places = cls, len(made), places
+    ctx._is_tensor = tuple(isinstance(a, _C.Tensor) for a in args)
     _C._apply_function(ctx, f"{cls.__name__}Backward", tensors, wanted)
     return made[0] if single else made
 
