@@ -1,7 +1,7 @@
-"""Where the optional OpenBLAS lies: the library file inside PyPI's scipy-openblas32, found without importing that package.
+"""Where the optional OpenBLAS lies: the library file of PyPI's scipy-openblas32, found without importing that package.
 
-Invariant: only the file's path is proposed here; C opens it on the first large product (csrc/core/blas.h), and FASTNN_BLAS
-overrides the proposal. Importing the package instead would cost more than all of fastnn's own import.
+Invariant: only the file's path is proposed here; C opens it on the first large product (csrc/core/blas.h), and
+FASTNN_BLAS overrides the proposal. Importing the package instead would cost more than all of fastnn's own import.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import sys
 
 from . import _C
 
-_LIBRARY = {"darwin": "libscipy_openblas.dylib", "win32": "libscipy_openblas.dll"}.get(sys.platform, "libscipy_openblas.so")
+_LIBRARY = "libscipy_openblas.dylib" if sys.platform == "darwin" else "libscipy_openblas.so"
 
 
 def library_path() -> str | None:
