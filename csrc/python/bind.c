@@ -46,9 +46,9 @@ static int bind_enum(const fnn_param *p, fnn_frame *f, PyObject *o) {
         c = bar ? bar + 1 : NULL;
     }
     if (PyUnicode_CompareWithASCIIString(p->name, "reduction") == 0) /* torch's classes: ValueError here, RuntimeError elsewhere */
-        PyErr_Format(PyExc_ValueError, "%s is not a valid value for reduction, expected one of %s", text, p->choices);
+        PyErr_Format(PyExc_ValueError, "%s: %s is not a valid value for reduction, expected one of %s", f->signature->name, text, p->choices);
     else
-        PyErr_Format(PyExc_RuntimeError, "%U must be one of %s, found '%s'", p->name, p->choices, text);
+        PyErr_Format(PyExc_RuntimeError, "%s: %U must be one of %s, found '%s'", f->signature->name, p->name, p->choices, text);
     return -1;
 }
 
@@ -175,6 +175,7 @@ static int bind_varargs(const fnn_param *p, fnn_frame *f, PyObject *const *args,
 }
 
 int fnn_signature_bind(const fnn_signature *s, fnn_frame *f, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames) {
+    f->signature = s;
     f->n_in = s->n_in;
     f->list = NULL;
     f->list_owner = NULL;

@@ -155,6 +155,7 @@ static int parse_result(fnn_signature *s, const char *name, const char *p) {
 
 int fnn_signature_parse(fnn_signature *s, const char *name, const fnn_op *op, const char *text) {
     memset(s, 0, sizeof *s);
+    s->name = name;
     s->text = text;
     s->op = op;
     bool keyword_only = false;

@@ -38,7 +38,7 @@ typedef struct fnn_frame fnn_frame;
 typedef PyObject *(*fnn_handler)(fnn_frame *f, PyTypeObject *type, PyObject *self);
 
 typedef struct fnn_signature {
-    const char *text;
+    const char *name, *text;
     const fnn_op *op;    /* NULL where `handler` does the work */
     fnn_handler handler;
     int n_params, n_positional, n_in, n_values, n_lists;
@@ -48,6 +48,7 @@ typedef struct fnn_signature {
 
 /* A bound call. */
 struct fnn_frame {
+    const fnn_signature *signature;
     const fnn_tensor *in[FNN_MAX_IN];
     fnn_number_slot numbers[FNN_MAX_IN];
     fnn_attrs attrs;

@@ -54,7 +54,7 @@ def cross_entropy(
     """-log softmax(input)[target]: logits (N,C,...) or (C) against class ids, or against class probabilities."""
     if size_average is not None or reduce is not None:
         reduction = legacy_reduction(size_average, reduce, reduction)
-    if target.is_floating_point():
+    if isinstance(target, _C.Tensor) and target.is_floating_point():
         return _soft_cross_entropy(input, target, weight, reduction, label_smoothing)
     return _C.cross_entropy(
         input, target, weight=weight, ignore_index=ignore_index, reduction=reduction, label_smoothing=label_smoothing
