@@ -50,6 +50,9 @@ int fnn_ndarray_dtype(PyObject *array);
 int fnn_ndarray_shape(PyObject *array, int64_t *shape); /* its number of dimensions, or -1 when there are too many */
 /* Copies any numeric array into a fresh tensor; dtype -1 keeps the array's, which must then be one of ours. */
 int fnn_copy_ndarray(PyObject *array, int dtype, fnn_tensor *out);
+/* The array itself, or a native copy of one that no tensor can share (negative strides, foreign byte order, odd address).
+ * What is no array comes back as it is. */
+PyObject *fnn_plain_array(PyObject *o);
 PyObject *fnn_share_array(const fnn_tensor *t); /* an array over t's memory */
 int fnn_init_numpy(PyObject *module);
 int fnn_init_kernels(PyObject *module); /* kernels.c: ops on arrays, for fastnn.kernels */

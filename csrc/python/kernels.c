@@ -4,8 +4,7 @@
  * descriptor says its backward needs: inputs, outputs and extras, as arrays that belong to the caller, and a record of the
  * call. _kernel_backward builds the same fnn_backcall that the tape would build and calls the same function.
  * Invariant: nothing is believed of what comes back: arrays are checked against the record before a kernel reads them, and
- * no array handed out shares memory with one that came in. It does not: know any op, convert dtypes, accept negative
- * strides (python/fastnn/kernels.py copies those). Read next: ops/op.h, graph/apply.c. */
+ * no array handed out shares memory with one that came in. It does not: know any op, convert dtypes. Read next: ops/op.h, graph/apply.c. */
 #include <string.h>
 
 #include "args.h"
@@ -58,16 +57,21 @@ static void release(fnn_tensor *t, int n) {
 
 /* ---- forward ---- */
 
-static int read_arrays(const fnn_op *op, PyObject *arrays, fnn_tensor *t, const fnn_tensor **in) {
-    int n = (int)PyTuple_GET_SIZE(arrays);
-    if (n != op->n_in) return PyErr_Format(PyExc_TypeError, "%s: found %d arrays, expected %d", op->name, n, op->n_in), -1;
-    for (int i = 0; i < n; i++) {
-        PyObject *array = PyTuple_GET_ITEM(arrays, i);
+/* Fills t and in; gives the arrays that t shares memory with: the given ones, or copies where that cannot be. */
+static PyObject *read_arrays(const fnn_op *op, PyObject *arrays, fnn_tensor *t, const fnn_tensor **in) {
+    Py_ssize_t n = PyTuple_GET_SIZE(arrays);
+    if (n != op->n_in) return PyErr_Format(PyExc_TypeError, "%s: found %zd arrays, expected %d", op->name, n, op->n_in);
+    PyObject *plain = PyTuple_New(n);
+    for (Py_ssize_t i = 0; i < n && plain; i++) {
+        PyObject *array = fnn_plain_array(PyTuple_GET_ITEM(arrays, i));
+        if (array) PyTuple_SET_ITEM(plain, i, array);
         if (array == Py_None && (op->optional_in >> i & 1)) continue;
-        if (fnn_tensor_from_numpy(array, &t[i])) return release(t, i), -1;
-        in[i] = &t[i];
+        if (array && !fnn_tensor_from_numpy(array, &t[i]))
+            in[i] = &t[i];
+        else
+            Py_CLEAR(plain);
     }
-    return 0;
+    return plain;
 }
 
 static int read_attrs(const fnn_op *op, PyObject *values, PyObject *lists, fnn_attrs *attrs) {
@@ -159,10 +163,14 @@ static PyObject *kernel_forward(PyObject *module, PyObject *args) {
     fnn_tensor t[FNN_MAX_IN] = {{0}}, out[FNN_MAX_OUT] = {{0}};
     const fnn_tensor *in[FNN_MAX_IN] = {NULL};
     fnn_attrs attrs = {0};
-    if (!op || read_attrs(op, values, lists, &attrs) || read_arrays(op, arrays, t, in)) return NULL;
+    if (!op || read_attrs(op, values, lists, &attrs)) return NULL;
     fnn_call c = {.op = op, .n_in = op->n_in, .n_out = op->n_out, .in = in, .attrs = &attrs, .out = out, .save = true};
-    fnn_status status = fnn_run_call(&c);
-    PyObject *result = status ? fnn_raise(status) : results(&c, arrays);
+    PyObject *plain = read_arrays(op, arrays, t, in), *result = NULL;
+    if (plain) {
+        fnn_status status = fnn_run_call(&c);
+        result = status ? fnn_raise(status) : results(&c, plain);
+        Py_DECREF(plain);
+    }
     release(t, FNN_MAX_IN);
     release(out, op->n_out);
     release(c.extra, op->n_extra);
@@ -174,7 +182,10 @@ static PyObject *kernel_forward(PyObject *module, PyObject *args) {
 /* The array at `o` as a tensor of geometry g; `what` names it in the error. */
 static int read_checked(const fnn_op *op, PyObject *what, PyObject *o, const fnn_geom *g, bool contiguous, fnn_tensor *t) {
     fnn_tensor raw;
-    if (fnn_tensor_from_numpy(o, &raw)) return -1;
+    PyObject *plain = fnn_plain_array(o);
+    int failed = plain ? fnn_tensor_from_numpy(plain, &raw) : -1;
+    Py_XDECREF(plain); /* raw holds it */
+    if (failed) return -1;
     fnn_tensor want = {.dtype = g->dtype};
     fnn_tensor_set_geometry(&want, g->ndim, g->shape, NULL);
     if (raw.dtype != g->dtype || !fnn_same_shape(&raw, &want)) {

@@ -141,6 +141,16 @@ int fnn_tensor_from_numpy(PyObject *array, fnn_tensor *out) {
     return 0;
 }
 
+PyObject *fnn_plain_array(PyObject *o) {
+    if (!fnn_is_ndarray(o)) return Py_NewRef(o);
+    PyArrayObject *a = (PyArrayObject *)o;
+    bool plain = PyArray_ISALIGNED(a) && PyArray_ISNOTSWAPPED(a);
+    for (int d = 0; d < PyArray_NDIM(a); d++) plain &= PyArray_STRIDE(a, d) >= 0 && PyArray_STRIDE(a, d) % PyArray_ITEMSIZE(a) == 0;
+    if (plain) return Py_NewRef(o);
+    PyArray_Descr *native = PyArray_DescrFromType(PyArray_TYPE(a));
+    return native ? PyArray_FromAny(o, native, 0, 0, NPY_ARRAY_CARRAY | NPY_ARRAY_ENSURECOPY, NULL) : NULL; /* takes native */
+}
+
 int fnn_copy_ndarray(PyObject *array, int dtype, fnn_tensor *out) {
     PyArrayObject *a = (PyArrayObject *)array;
     if (dtype < 0) dtype = dtype_of(PyArray_TYPE(a));

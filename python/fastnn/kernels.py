@@ -33,19 +33,16 @@ from . import _C
 __all__ = []  # filled below: all pairs
 
 Array = np.ndarray[Any, Any]
-_FLOATS = ("float32", "float64")
-_INTEGERS = ("int64", "int32")
+_FLOATS = (np.float32, np.float64)
 
 
-def _array(op: str, name: str, value: Any, dtypes: Sequence[str] = ()) -> Array:
-    """The array as C takes it: one of `dtypes` (none given: C looks at it), native, aligned, no negative stride."""
+def _check(op: str, name: str, value: Any, types: Sequence[type]) -> None:
+    """`value` is an array of one of `types`; no types given: C looks at it."""
     if not isinstance(value, np.ndarray):
         raise TypeError(f"{op}(): argument '{name}' must be a NumPy array, not {type(value).__name__}")
-    if dtypes and value.dtype.name not in dtypes:
-        raise RuntimeError(f"{op}: {name} has dtype {value.dtype.name}, expected {' or '.join(dtypes)}")
-    if not value.flags.aligned or not value.dtype.isnative or any(s < 0 for s in value.strides):
-        return np.array(value, dtype=value.dtype.newbyteorder("="), order="C")
-    return value
+    if types and value.dtype.type not in types:
+        expected = " or ".join(np.dtype(t).name for t in types)
+        raise RuntimeError(f"{op}: {name} has dtype {value.dtype.name}, expected {expected}")
 
 
 class _Pair:
@@ -59,12 +56,12 @@ class _Pair:
         outputs: str = "y",
         extras: str = "",
         *,
-        dtypes: dict[str, Sequence[str]] | None = None,
+        types: dict[str, Sequence[type]] | None = None,
         wanted: str = "",
     ) -> None:
         saved_in, saved_out, n_extra, differentiable = _C._kernel_spec(op)
         self.op, self.name, self.inputs, self.outputs = op, name, inputs.split(), outputs.split()
-        self.dtypes = {n: _FLOATS for n in self.inputs} | (dtypes or {})
+        self.types = [(types or {}).get(n, _FLOATS) for n in self.inputs]
         fields = [n for i, n in enumerate(self.inputs) if saved_in >> i & 1]
         fields += [n for i, n in enumerate(self.outputs) if saved_out >> i & 1] + extras.split()
         assert len(extras.split()) == n_extra, f"{op} saves {n_extra} by-products"
@@ -80,37 +77,39 @@ class _Pair:
 
     def forward(
         self,
-        arrays: Sequence[Array | None],
-        values: Sequence[int | float | None] = (),
-        lists: Sequence[Sequence[int] | None] = (),
+        arrays: tuple[Array | None, ...],
+        values: tuple[int | float | None, ...] = (),
+        lists: tuple[Sequence[int] | None, ...] = (),
     ) -> tuple[Any, Any]:
         """Runs the op; None stands for an absent optional array."""
-        given = tuple(
-            a if a is None else _array(self.name, n, a, self.dtypes[n])
-            for n, a in zip(self.inputs, arrays, strict=True)
-        )
-        outputs, saved, call = _C._kernel_forward(self.op, given, tuple(values), tuple(lists))
+        for n, a, types in zip(self.inputs, arrays, self.types, strict=True):
+            if a is not None:
+                _check(self.name, n, a, types)
+        outputs, saved, call = _C._kernel_forward(self.op, arrays, values, lists)
         return outputs[0] if len(outputs) == 1 else outputs, self.Saved(*saved, call)
 
     def backward(self, dy: Any, saved: Any) -> Any:
         """The gradients of the wanted inputs."""
-        op = f"{self.name}_backward"
-        if not isinstance(saved, self.Saved):
-            raise TypeError(f"{op}(): argument 'saved' must come from {self.name}_forward, not {type(saved).__name__}")
+        if type(saved) is not self.Saved:
+            found = type(saved).__name__
+            raise TypeError(f"{self.name}_backward(): argument 'saved' must come from {self.name}_forward, not {found}")
         dys = dy if isinstance(dy, tuple) else (dy,)
-        arrays = tuple(a if a is None else _array(op, n, a) for n, a in zip(self.names, saved[:-1], strict=True))
-        dtype = next((a.dtype for a in arrays if a is not None and a.dtype.name in _FLOATS), np.dtype(np.float32))
-        given = tuple(None if d is None else self._gradient(d, dtype) for d in dys)
-        gradients = _C._kernel_backward(self.op, given, arrays, self.names, saved.call, self.wanted_bits)
-        found = tuple(gradients[i] for i in self.wanted)
-        return found[0] if len(found) == 1 else found
+        if not all(isinstance(d, np.ndarray) or d is None for d in dys):
+            dys = tuple(self._number(d, saved) for d in dys)
+        gradients = _C._kernel_backward(self.op, dys, saved[:-1], self.names, saved.call, self.wanted_bits)
+        if len(self.wanted) == 1:
+            return gradients[self.wanted[0]]
+        return gradients if len(self.wanted) == len(gradients) else tuple(gradients[i] for i in self.wanted)
 
-    def _gradient(self, dy: Any, dtype: np.dtype[Any]) -> Array:
-        if isinstance(dy, (int, float)) and not isinstance(dy, np.generic):
-            dy = np.asarray(dy, dtype)
-        elif isinstance(dy, np.generic):
-            dy = np.asarray(dy)
-        return _array(f"{self.name}_backward", "dy", dy, _FLOATS)
+    def _number(self, dy: Any, saved: Any) -> Any:
+        """A number as a 0-d gradient: Python's in the dtype of the call, NumPy's in its own."""
+        if isinstance(dy, np.generic):
+            return np.asarray(dy)
+        if isinstance(dy, (int, float)):
+            return np.asarray(dy, next(a.dtype for a in saved if isinstance(a, np.ndarray) and a.dtype.type in _FLOATS))
+        if dy is not None:
+            _check(f"{self.name}_backward", "dy", dy, ())
+        return dy
 
 
 # ---- products ----
@@ -201,11 +200,11 @@ def gelu_backward(dy: Array, saved: Any) -> Array:
 
 # ---- tables and rows ----
 
-_embedding = _Pair("embedding", "embedding", "w ids", dtypes={"ids": ()})
+_embedding = _Pair("embedding", "embedding", "w ids", types={"ids": ()})
 _layer_norm = _Pair("layer_norm", "layer_norm", "x w b", extras="mean rstd")
 _rms_norm = _Pair("rms_norm", "rms_norm", "x w", extras="rstd")
 _softmax = _Pair("softmax", "softmax", "x")
-_cross_entropy = _Pair("cross_entropy", "cross_entropy", "x targets weight", extras="total lse", dtypes={"targets": ()})
+_cross_entropy = _Pair("cross_entropy", "cross_entropy", "x targets weight", extras="total lse", types={"targets": ()})
 _REDUCTIONS = {"none": 0, "mean": 1, "sum": 2}
 
 
@@ -325,7 +324,7 @@ _attention = _Pair(
     "q k v mask",
     "y",
     "p_or_lse keep",
-    dtypes={"mask": ("bool", *_FLOATS)},
+    types={"mask": (np.bool_, *_FLOATS)},
     wanted="q k v",
 )
 
