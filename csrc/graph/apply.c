@@ -232,6 +232,7 @@ static fnn_status run_in_place(fnn_call *c, fnn_tensor *self) {
 
 fnn_status fnn_apply_inplace_op(const fnn_op *op, fnn_tensor *self, const fnn_tensor *const *in, int n_in, const fnn_attrs *attrs) {
     FNN_TRY(fnn_check_inplace(op->name, self));
+    if (op != &fnn_op_FILL_) FNN_TRY(fnn_check_repeats(op->name, self)); /* one value fits all */
     FNN_TRY(fnn_check_overlap(op->name, self, in, n_in));
     bool save = any_wanted(op, in, n_in);
     fnn_call c = {.op = op, .n_in = n_in, .n_out = 1, .in = in, .attrs = attrs, .save = save};

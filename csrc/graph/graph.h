@@ -139,6 +139,7 @@ fnn_status fnn_record_foreign(const fnn_foreign *foreign, void *object, const ch
 fnn_status fnn_rebase_history(fnn_tensor *self, fnn_node *node);
 /* self may be written: not read-only, not a leaf that wants a gradient, no two indices on one element. */
 fnn_status fnn_check_inplace(const char *op, const fnn_tensor *self);
+fnn_status fnn_check_repeats(const char *op, const fnn_tensor *self); /* the same memory stands for several elements */
 /* No input lies partly over self: the result would depend on the order of writing. */
 fnn_status fnn_check_overlap(const char *op, const fnn_tensor *self, const fnn_tensor *const *in, int n_in);
 /* A view made outside fnn_apply_op becomes a differentiable view of src (meta and view record, no node). */

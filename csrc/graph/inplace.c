@@ -27,6 +27,10 @@ fnn_status fnn_check_inplace(const char *op, const fnn_tensor *self) {
         if (m->view && m->view->base->requires_grad && !m->view->base->grad_fn)
             return fnn_fail(FNN_ERR_RUNTIME, "%s_: a view of a leaf Variable that requires grad is being used in an in-place operation.", op);
     }
+    return FNN_OK;
+}
+
+fnn_status fnn_check_repeats(const char *op, const fnn_tensor *self) {
     bool repeated = false; /* windows (unfold) may overlap and be written: what stands last stays, as in torch */
     for (int d = 0; d < self->ndim; d++) repeated |= self->shape[d] > 1 && !self->stride[d];
     if (repeated && self->numel)

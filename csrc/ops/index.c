@@ -93,6 +93,8 @@ static void offsets(const route *r, const fnn_tensor *x, const fnn_tensor *const
 }
 
 static fnn_status check_range(const char *op, const fnn_tensor *x, const fnn_tensor *const *index, const fnn_ints *dims) {
+    for (int i = 0; i < dims->n; i++)
+        if (!index[i]->numel) return FNN_OK; /* the others broadcast against nothing */
     for (int i = 0; i < dims->n; i++) {
         fnn_tensor t;
         FNN_TRY(fnn_contiguous(&t, index[i]));

@@ -327,6 +327,7 @@ static PyObject *set_modes(PyObject *module, PyObject *const *args, Py_ssize_t n
 }
 
 static PyMethodDef functions[] = {{"_run_backward", run_backward, METH_VARARGS, NULL},
+                                  {"_name_grad_fn", fnn_name_grad_fn, METH_VARARGS, NULL},
                                   {"is_grad_enabled", is_grad_enabled, METH_NOARGS, "True if operations are recorded for backward."},
                                   {"is_inference_mode_enabled", is_inference_mode_enabled, METH_NOARGS, "True inside inference_mode()."},
                                   {"_set_modes", (PyCFunction)(void (*)(void))set_modes, METH_FASTCALL, NULL},

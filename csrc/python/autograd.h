@@ -17,4 +17,6 @@ PyObject *fnn_register_post_hook(PyObject *tensor, PyObject *hook);
 int fnn_init_hooks(PyObject *module);
 int fnn_init_function(PyObject *module);
 
+PyObject *fnn_name_grad_fn(PyObject *module, PyObject *args); /* hooks.c */
+
 #endif

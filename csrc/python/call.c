@@ -171,6 +171,7 @@ static PyObject *store_one(PyObject *target, PyObject *value) {
         *to = fresh;
     }
     fnn_status status = fnn_check_inplace("out", to);
+    if (!status) status = fnn_check_repeats("out", to);
     if (!status) status = fnn_copy_into(to, from);
     fnn_tensor_bump(to);
     return status ? fnn_raise(status) : Py_NewRef(target);

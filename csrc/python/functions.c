@@ -53,6 +53,28 @@ PyObject *fnn_fn_where_method(fnn_frame *f, PyTypeObject *type, PyObject *self) 
     return call(&fnn_op_WHERE, in, 3, NULL, type);
 }
 
+/* round(x 10^d) / 10^d; a negative d divides first. */
+PyObject *fnn_fn_round_decimals(fnn_frame *f, PyTypeObject *type, PyObject *self) {
+    UNUSED(self);
+    int64_t decimals = f->attrs.v[0].i;
+    double power = 1;
+    for (int64_t i = decimals < 0 ? -decimals : decimals; i > 0 && power < 1e300; i--) power *= 10;
+    fnn_tensor number = fnn_number_f64(&power), scaled, whole, out;
+    if (!fnn_dtype_is_float(f->in[0]->dtype) && decimals > 0) return call(&fnn_op_CLONE, f->in, 1, NULL, type);
+    const fnn_op *up = decimals < 0 ? &fnn_op_DIV : &fnn_op_MUL, *down = decimals < 0 ? &fnn_op_MUL : &fnn_op_DIV;
+    const fnn_tensor *in[2] = {f->in[0], &number};
+    fnn_status status = fnn_apply_op(up, &scaled, 1, in, 2, NULL);
+    if (status) return fnn_raise(status);
+    in[0] = &scaled;
+    status = fnn_apply_op(&fnn_op_ROUND, &whole, 1, in, 1, NULL);
+    fnn_tensor_unref(&scaled);
+    if (status) return fnn_raise(status);
+    in[0] = &whole;
+    status = fnn_apply_op(down, &out, 1, in, 2, NULL);
+    fnn_tensor_unref(&whole);
+    return status ? fnn_raise(status) : fnn_wrap_as(type, &out);
+}
+
 /* ---- where a tensor is not zero ---- */
 
 /* The rows of indices; one index per dimension with as_tuple. */

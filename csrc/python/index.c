@@ -142,6 +142,10 @@ static int take_item(target *g, int64_t *dim, PyObject *item) {
         fnn_tensor t;
         bool empty = list && (PyList_Check(list) || PyTuple_Check(list)) && PySequence_Size(list) == 0;
         int failed = !list || fnn_tensor_from_object(list, empty ? FNN_I64 : -1, &t);
+        if (!failed && fnn_dtype_is_float(t.dtype) && !fnn_is_ndarray(item)) { /* numbers in a list are cut to integers */
+            fnn_tensor_unref(&t);
+            failed = fnn_tensor_from_object(list, FNN_I64, &t);
+        }
         Py_XDECREF(list);
         if (failed) return -1;
         failed = add_tensor(g, dim, &t);
@@ -149,7 +153,7 @@ static int take_item(target *g, int64_t *dim, PyObject *item) {
         return failed;
     }
     if (PyIndex_Check(item)) return fnn_as_int(item, &value) ? -1 : step_select(g, *dim, value);
-    PyErr_Format(PyExc_TypeError, "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices (got %s)", Py_TYPE(item)->tp_name);
+    PyErr_Format(PyExc_IndexError, "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices (got %s)", Py_TYPE(item)->tp_name);
     return -1;
 }
 
@@ -180,7 +184,16 @@ static int take_tuple(target *g, PyObject *key) {
     return 0;
 }
 
-/* x[[0, 1]] indexes; x[[slice, 1]] and the like are keys written as lists. */
+/* x[[0, 1]] indexes; a list that holds a slice, None, a tensor or another sequence is a key written as a list. */
+static bool is_listed_key(PyObject *key) {
+    if (!PyList_Check(key) || PyList_GET_SIZE(key) >= 32) return false;
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(key); i++) {
+        PyObject *item = PyList_GET_ITEM(key, i);
+        if (item == Py_None || item == Py_Ellipsis || PySlice_Check(item) || fnn_is_tensor(item) || PySequence_Check(item)) return true;
+    }
+    return false;
+}
+
 static int parse_key(target *g, PyObject *self, PyObject *key) {
     fnn_tensor *own = TENSOR(self);
     /* The views made below belong to self's record, so that writes into them reach its history. */
@@ -191,6 +204,12 @@ static int parse_key(target *g, PyObject *self, PyObject *key) {
     if (PyTuple_Check(key)) return take_tuple(g, key);
     if (key == Py_Ellipsis) {
         return step(g, &fnn_op_ALIAS, NULL);
+    }
+    if (is_listed_key(key)) {
+        PyObject *tuple = PyList_AsTuple(key);
+        int failed = !tuple || take_tuple(g, tuple);
+        Py_XDECREF(tuple);
+        return failed ? -1 : 0;
     }
     return take_item(g, &dim, key);
 }
@@ -234,18 +253,18 @@ PyObject *fnn_getitem(PyObject *self, PyObject *key) {
 
 /* ---- writing ---- */
 
-/* The value of a store as a tensor: a tensor itself, a number, or anything torch.tensor takes. */
-static int store_value(PyObject *value, const fnn_tensor **t, fnn_number_slot *slot, fnn_tensor *made) {
+/* The value of a store: a tensor, or a number of Python's kinds or an integer of NumPy's, as in torch. */
+static int store_value(PyObject *value, const fnn_tensor **t, fnn_number_slot *slot) {
     if (fnn_is_tensor(value)) {
         *t = TENSOR(value);
         return 0;
     }
-    int number = fnn_as_number(value, slot);
-    if (number < 0) return -1;
-    *t = number ? made : &slot->t;
-    if (!number) return 0;
-    if (!fnn_is_ndarray(value)) return PyErr_Format(PyExc_TypeError, "can't assign a %s to a tensor", Py_TYPE(value)->tp_name), -1;
-    return fnn_tensor_from_object(value, -1, made);
+    int dtype;
+    bool refused = fnn_is_numpy_scalar(value, &dtype) && !PyFloat_Check(value) && (fnn_dtype_is_float(dtype) || dtype == FNN_BOOL);
+    int number = refused ? 1 : fnn_as_number(value, slot);
+    if (number > 0) PyErr_Format(PyExc_TypeError, "can't assign a %s to a tensor", Py_TYPE(value)->tp_name);
+    *t = &slot->t;
+    return number ? -1 : 0;
 }
 
 /* x[mask] = number: one pass without collecting indices. */
@@ -284,9 +303,8 @@ int fnn_setitem(PyObject *self, PyObject *key, PyObject *value) {
     if (!value) return PyErr_SetString(PyExc_TypeError, "Tensor does not support deleting items"), -1;
     const fnn_tensor *t;
     fnn_number_slot slot;
-    fnn_tensor made = {0};
     target g;
-    if (store_value(value, &t, &slot, &made)) return -1;
+    if (store_value(value, &t, &slot)) return -1;
     fnn_status status;
     if (is_plain_mask(self, key, t)) {
         const fnn_tensor *in[3] = {TENSOR(self), TENSOR(key), t};
@@ -295,11 +313,7 @@ int fnn_setitem(PyObject *self, PyObject *key, PyObject *value) {
         int failed = parse_key(&g, self, key);
         status = failed ? FNN_ERR_INDEX : store(&g, t);
         target_clear(&g);
-        if (failed) {
-            fnn_tensor_unref(&made);
-            return -1;
-        }
+        if (failed) return -1;
     }
-    fnn_tensor_unref(&made);
     return status ? (fnn_raise(status), -1) : 0;
 }

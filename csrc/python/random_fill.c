@@ -176,6 +176,7 @@ static PyObject *fill_self(PyObject *self, const char *name, const char *grad_na
     fnn_generator *gen;
     if (fnn_as_generator(generator, &gen)) return NULL;
     fnn_status status = fnn_check_inplace(name, t);
+    if (!status) status = fnn_check_repeats(name, t);
     if (status) return fnn_raise(status);
     fnn_fill_random(t, gen, draw);
     fnn_tensor_bump(t);
@@ -294,6 +295,7 @@ static PyObject *bernoulli_by_tensor(PyObject *self, PyObject *p, PyObject *gene
     if (fnn_as_generator(generator, &gen)) return NULL;
     fnn_status status = check_probabilities(TENSOR(p));
     if (!status) status = fnn_check_inplace("bernoulli", t);
+    if (!status) status = fnn_check_repeats("bernoulli", t);
     fnn_tensor shape = {0};
     const fnn_tensor *both[2] = {t, TENSOR(p)};
     if (!status) status = fnn_broadcast("bernoulli_", &shape, both, 2);

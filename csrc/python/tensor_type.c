@@ -158,6 +158,28 @@ static void iter_dealloc(PyObject *self) {
 static PyType_Slot iter_slots[] = {{Py_tp_iter, PyObject_SelfIter}, {Py_tp_iternext, iter_next}, {Py_tp_dealloc, iter_dealloc}, {0, NULL}};
 static PyType_Spec iter_spec = {"fastnn._C.TensorIterator", sizeof(IterObject), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, iter_slots};
 
+/* element in tensor: whether any element equals it. */
+static int tensor_contains(PyObject *self, PyObject *element) {
+    fnn_number_slot slot;
+    if (!fnn_is_tensor(element) && fnn_as_number(element, &slot)) {
+        PyErr_Clear();
+        PyErr_Format(PyExc_RuntimeError, "Tensor.__contains__ only supports Tensor or scalar, but you passed in a %s.", Py_TYPE(element)->tp_name);
+        return -1;
+    }
+    const fnn_tensor *in[2] = {TENSOR(self), fnn_is_tensor(element) ? TENSOR(element) : &slot.t};
+    fnn_tensor hit, any;
+    fnn_attrs all = {.list[0].n = -1};
+    fnn_status status = fnn_run(&fnn_op_EQ, &hit, in, 2, NULL);
+    if (!status) {
+        status = fnn_run1(&fnn_op_ANY, &any, &hit, &all);
+        fnn_tensor_unref(&hit);
+    }
+    if (status) return fnn_raise(status), -1;
+    int found = *any.data != 0;
+    fnn_tensor_unref(&any);
+    return found;
+}
+
 /* ---- the type ---- */
 
 static PyMemberDef members[] = {{"__dictoffset__", T_PYSSIZET, offsetof(TensorObject, dict), READONLY, NULL},
@@ -176,7 +198,7 @@ static PyType_Slot slots[] = {
     {Py_tp_new, tensor_new},           {Py_tp_dealloc, tensor_dealloc},   {Py_tp_traverse, tensor_traverse}, {Py_tp_clear, tensor_clear},
     {Py_tp_hash, tensor_hash},         {Py_tp_repr, tensor_repr},         {Py_tp_iter, tensor_iter},         {Py_tp_members, members},
     {Py_tp_methods, own_methods},      {Py_tp_getset, fnn_tensor_getset}, {Py_tp_richcompare, fnn_richcompare}, {Py_tp_setattro, tensor_setattro},
-    {Py_mp_length, tensor_length},     {Py_mp_subscript, fnn_getitem},    {Py_mp_ass_subscript, fnn_setitem}, {Py_sq_length, tensor_length},
+    {Py_mp_length, tensor_length},     {Py_mp_subscript, fnn_getitem},    {Py_mp_ass_subscript, fnn_setitem}, {Py_sq_length, tensor_length}, {Py_sq_contains, tensor_contains},
     {Py_bf_getbuffer, fnn_getbuffer},
     {Py_tp_doc, (void *)"A strided array of one dtype that autograd can follow."},
 #define NB(slot) {Py_nb_##slot, fnn_nb_##slot},

@@ -42,6 +42,12 @@ _LAZY = {
     "layout": "_layout", "memory_format": "_layout", "strided": "_layout", "sparse_coo": "_layout", "sparse_csr": "_layout",
     "contiguous_format": "_layout", "preserve_format": "_layout", "channels_last": "_layout", "channels_last_3d": "_layout",
 }  # fmt: skip
+_SETTINGS = (
+    "set_float32_matmul_precision get_float32_matmul_precision use_deterministic_algorithms are_deterministic_algorithms_enabled "
+    "is_deterministic_algorithms_warn_only_enabled set_default_device get_default_device get_num_interop_threads "
+    "set_num_interop_threads typename"
+)
+_LAZY.update(dict.fromkeys(_SETTINGS.split(), "_settings"))
 
 
 def __getattr__(name: str) -> Any:

@@ -5,7 +5,10 @@ Invariant: a method's first argument is the tensor, so one Python function serve
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
+
+from fastnn import _C
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,6 +46,19 @@ def also(*names: str) -> Callable[[Any], Any]:
         return function
 
     return add
+
+
+def recorded_as(name: str) -> Callable[[Any], Any]:
+    """What grad_fn shows for the result: torch has one function where several operations stand here."""
+
+    def wrap(function: Any) -> Any:
+        @functools.wraps(function)
+        def named(*args: Any, **kwargs: Any) -> Any:
+            return _C._name_grad_fn(function(*args, **kwargs), name)
+
+        return named
+
+    return wrap
 
 
 def in_place(function: Any) -> Any:

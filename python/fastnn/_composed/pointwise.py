@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastnn import _C
 
-from ._registry import also, composed, function_only, in_place
+from ._registry import also, composed, function_only, in_place, recorded_as
 
 if TYPE_CHECKING:
     from fastnn import Tensor
@@ -24,6 +24,7 @@ def float_like(x: Any) -> Any:
 
 
 @composed
+@recorded_as("LogaddexpBackward0")
 def logaddexp(input: Tensor, other: Tensor) -> Tensor:
     """log(exp(a) + exp(b)), without overflow."""
     top = _C.maximum(input, other).detach()
@@ -39,6 +40,7 @@ def logaddexp2(input: Tensor, other: Tensor) -> Tensor:
 
 @in_place
 @composed
+@recorded_as("HypotBackward0")
 def hypot(input: Tensor, other: Tensor) -> Tensor:
     """sqrt(a^2 + b^2)."""
     return _C.sqrt(input * input + other * other)
@@ -63,6 +65,7 @@ _LARGEST = {"torch.float32": 3.4028234663852886e38, "torch.float64": 1.797693134
 
 @in_place
 @composed
+@recorded_as("NanToNumBackward0")
 def nan_to_num(
     input: Tensor, nan: float | None = None, posinf: float | None = None, neginf: float | None = None
 ) -> Tensor:
@@ -104,6 +107,7 @@ def frac(input: Tensor) -> Tensor:
 
 @in_place
 @composed
+@recorded_as("LogitBackward0")
 def logit(input: Tensor, eps: float | None = None) -> Tensor:
     """log(x / (1 - x)), x limited to [eps, 1 - eps] if eps is given."""
     x = input if eps is None else input.clamp(min=eps, max=1.0 - eps)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastnn import _C
 
-from ._registry import also, composed, function_only, in_place
+from ._registry import also, composed, function_only, in_place, recorded_as
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -89,13 +89,19 @@ def _mix(base: Tensor, product: Tensor, beta: float, alpha: float) -> Tensor:
 
 @in_place
 @composed
+@recorded_as("AddmmBackward0")
 def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
     """beta x + alpha A B."""
+    if mat1.dim() == 2 and mat2.dim() == 2 and mat1.size(1) != mat2.size(0):
+        raise RuntimeError(
+            f"addmm: mat1 and mat2 shapes cannot be multiplied: {tuple(mat1.shape)} and {tuple(mat2.shape)}"
+        )
     return _mix(input, mm(mat1, mat2), beta, alpha)
 
 
 @in_place
 @composed
+@recorded_as("AddmvBackward0")
 def addmv(input: Tensor, mat: Tensor, vec: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
     """beta x + alpha A v."""
     return _mix(input, mv(mat, vec), beta, alpha)
@@ -117,6 +123,7 @@ def addbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: float = 1, al
 
 @in_place
 @composed
+@recorded_as("BaddbmmBackward0")
 def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
     """beta x + alpha times the batch's products."""
     return _mix(input, bmm(batch1, batch2), beta, alpha)
@@ -214,6 +221,7 @@ def cross(input: Tensor, other: Tensor, dim: int | None = None) -> Tensor:
 
 
 @function_only
+@recorded_as("CdistBackward0")
 def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str = "") -> Tensor:
     """The p-norm distances of all pairs of rows: (..., P, D) and (..., R, D) to (..., P, R)."""
     if x1.dim() < 2 or x2.dim() < 2 or x1.size(-1) != x2.size(-1):

@@ -147,10 +147,22 @@ def fmin(input: Tensor, other: Tensor) -> Tensor:
     return _C.where(_C.isnan(input), other, _C.where(_C.isnan(other), input, _C.minimum(input, other)))
 
 
-@composed
-def dist(input: Tensor, other: Tensor, p: float = 2.0) -> Tensor:
-    """The p-norm of the difference."""
-    return (input - other).norm(p)
+@method_only
+def half(self: Tensor) -> Tensor:
+    """As float16, which fails: fastnn has no tensors of it."""
+    return self.to(_C.float16)
+
+
+@method_only
+def bfloat16(self: Tensor) -> Tensor:
+    """As bfloat16, which fails: fastnn has no tensors of it."""
+    return self.to(_C.bfloat16)
+
+
+@method_only
+def __reversed__(self: Tensor) -> Tensor:
+    """The rows from the last to the first; a 0-d tensor as it is."""
+    return self.flip(0) if self.dim() else self
 
 
 @method_only

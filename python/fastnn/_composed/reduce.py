@@ -12,7 +12,7 @@ import numpy as np
 
 from fastnn import _C
 
-from ._registry import also, composed, function_only
+from ._registry import also, composed, function_only, recorded_as
 from .pointwise import float_like
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def dims_of(x: Tensor, dim: Any) -> list[int]:
 
 
 @composed
+@recorded_as("LinalgVectorNormBackward0")
 def norm(
     input: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False, out: Any = None, dtype: Any = None
 ) -> Tensor:
@@ -78,7 +79,8 @@ def _norm2(x: Tensor, dims: list[int], keepdim: bool) -> Tensor:
     return _C.sqrt(total.masked_fill(zero, 1.0)).masked_fill(zero, 0.0) if total.requires_grad else _C.sqrt(total)
 
 
-@function_only
+@composed
+@recorded_as("DistBackward0")
 def dist(input: Tensor, other: Tensor, p: float = 2) -> Tensor:
     """The p-norm of the difference."""
     return (input - other).norm(p)
@@ -151,6 +153,7 @@ def aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False) -> 
 
 
 @composed
+@recorded_as("LogcumsumexpBackward0")
 def logcumsumexp(input: Tensor, dim: int) -> Tensor:
     """log of the running sum of exponentials."""
     if input.dim() == 0:

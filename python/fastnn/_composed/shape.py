@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastnn import _C
 
-from ._registry import also, composed, function_only, method_only
+from ._registry import also, composed, function_only, method_only, recorded_as
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -99,6 +99,7 @@ def ravel(input: Tensor) -> Tensor:
 
 
 @method_only
+@recorded_as("RepeatBackward0")
 def repeat(self: Tensor, *repeats: Any) -> Tensor:
     """Copies side by side, so many along each dimension."""
     times = sizes_of(repeats)
@@ -328,6 +329,7 @@ def block_diag(*tensors: Any) -> Tensor:
 
 
 @composed
+@recorded_as("DiagEmbedBackward0")
 def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
     """The last dimension as the diagonal of new matrices."""
     n = input.dim() + 1
@@ -356,7 +358,7 @@ def diag(input: Tensor, diagonal: int = 0) -> Tensor:
     if input.dim() == 1:
         return diag_embed(input, diagonal)
     if input.dim() == 2:
-        return input.diagonal(diagonal)
+        return _C._name_grad_fn(input.diagonal(diagonal).contiguous(), "DiagonalBackward0_copy")
     raise RuntimeError(f"diag(): Supports 1D or 2D tensors. Got {input.dim()}D")
 
 
@@ -367,6 +369,7 @@ def diagflat(input: Tensor, offset: int = 0) -> Tensor:
 
 
 @composed
+@recorded_as("TraceBackward0")
 def trace(input: Tensor) -> Tensor:
     """The sum of a matrix's diagonal."""
     if input.dim() != 2:
@@ -392,6 +395,7 @@ def triu_indices(row: int, col: int, offset: int = 0, *, dtype: Any = None, devi
 
 
 @composed
+@recorded_as("TakeBackward0")
 def take(input: Tensor, index: Tensor) -> Tensor:
     """Elements of the flattened tensor."""
     return input.reshape(-1)[index]
@@ -434,6 +438,7 @@ def slice_scatter(
 
 
 @composed
+@recorded_as("Rot90Backward0")
 def rot90(input: Tensor, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
     """Turned by k right angles in the plane of two dimensions."""
     a, b = dims

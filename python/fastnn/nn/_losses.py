@@ -10,6 +10,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from fastnn import _C
+from fastnn._composed._registry import recorded_as
 
 from ._activations import log_softmax, logsigmoid
 
@@ -123,6 +124,7 @@ def _weighted(loss: Tensor, weight: Tensor | None, reduction: str) -> Tensor:
     return reduced(loss, reduction)
 
 
+@recorded_as("MseLossBackward0")
 def mse_loss(
     input: Tensor,
     target: Tensor,
@@ -149,6 +151,7 @@ def l1_loss(
     return _weighted(distance, weight, legacy_reduction(size_average, reduce, reduction))
 
 
+@recorded_as("SmoothL1LossBackward0")
 def smooth_l1_loss(
     input: Tensor,
     target: Tensor,
@@ -168,6 +171,7 @@ def smooth_l1_loss(
     return reduced(_C.where(distance < beta, difference * difference * (0.5 / beta), distance - 0.5 * beta), reduction)
 
 
+@recorded_as("HuberLossBackward0")
 def huber_loss(
     input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0, weight: Tensor | None = None
 ) -> Tensor:
@@ -206,6 +210,7 @@ def _bce_function() -> Any:
     return _bce
 
 
+@recorded_as("BinaryCrossEntropyBackward0")
 def binary_cross_entropy(
     input: Tensor,
     target: Tensor,
