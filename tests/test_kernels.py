@@ -290,6 +290,12 @@ def test_a_number_stands_for_a_0d_gradient() -> None:
     np.testing.assert_array_equal(k.cross_entropy_backward(1.0, saved), k.cross_entropy_backward(np.float32(1), saved))
 
 
+def test_no_gradient_gives_zeros() -> None:
+    np.testing.assert_array_equal(k.tanh_backward(None, k.tanh_forward(F32)[1]), np.zeros_like(F32))  # type: ignore[arg-type]
+    with pytest.raises(RuntimeError, match=r"embedding_backward: dy has shape \(\)"):
+        k.embedding_backward(1.0, k.embedding_forward(IDS, floats(11, 6))[1])  # type: ignore[arg-type]
+
+
 def test_nothing_leaks() -> None:
     def once() -> None:
         for case in CASES.values():

@@ -268,7 +268,9 @@ static fnn_status run_backward(const fnn_op *op, const record *r, unsigned wante
     for (int i = 0; i < op->n_in; i++) f->need[i] = (wanted >> i & 1) && differentiable(op, r->in, i);
     fnn_backcall b = {.op = op, .n_in = op->n_in, .n_out = op->n_out, .attrs = &r->attrs, .dy = f->dys, .in = f->in, .out = f->out,
                       .extra = f->extra, .in_geom = r->in, .out_geom = r->out, .need = f->need, .dx = f->dx};
-    FNN_TRY(op->backward(&b));
+    bool any = false; /* as on the tape, backward is not asked when no gradient arrives: then all are zero */
+    for (int i = 0; i < op->n_out; i++) any |= f->dys[i] != NULL;
+    if (any) FNN_TRY(op->backward(&b));
     for (int i = 0; i < op->n_in; i++)
         if (f->need[i]) FNN_TRY(own(f, r, i));
     return FNN_OK;

@@ -106,7 +106,8 @@ class _Pair:
         if isinstance(dy, np.generic):
             return np.asarray(dy)
         if isinstance(dy, (int, float)):
-            return np.asarray(dy, next(a.dtype for a in saved if isinstance(a, np.ndarray) and a.dtype.type in _FLOATS))
+            like = [a.dtype for a in saved if isinstance(a, np.ndarray) and a.dtype.type in _FLOATS]
+            return np.asarray(dy, like[0] if like else np.float32)
         if dy is not None:
             _check(f"{self.name}_backward", "dy", dy, ())
         return dy
