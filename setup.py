@@ -27,6 +27,10 @@ SANITIZE = os.environ.get("FASTNN_SANITIZE", "0") not in ("", "0")
 DEBUG = SANITIZE or os.environ.get("FASTNN_DEBUG", "0") not in ("", "0")
 
 
+# fastnn.h and what it includes.
+PUBLIC_HEADERS = ("fastnn.h", "core/cpu.h", "core/dtype.h", "core/status.h", "ops/ops.def")
+
+
 def compile_flags() -> list[str]:
     """Flags for every unit. None of them lets the compiler change a floating-point result."""
     flags = ["-std=c11", "-D_GNU_SOURCE", "-pthread", "-fvisibility=hidden", "-Wall", "-Wextra"]
@@ -108,11 +112,10 @@ class BuildPy(build_py):
 
     def run(self) -> None:
         super().run()
-        header = ROOT / "csrc" / "fastnn.h"
-        if not self.editable_mode and header.exists():
-            target = Path(self.build_lib) / "fastnn" / "include" / "fastnn.h"
+        for name in () if self.editable_mode else PUBLIC_HEADERS:
+            target = Path(self.build_lib) / "fastnn" / "include" / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(header, target)
+            shutil.copyfile(ROOT / "csrc" / name, target)
 
 
 SOURCES = sorted(str(p.relative_to(ROOT)) for p in (ROOT / "csrc").rglob("*.c"))
