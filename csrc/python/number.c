@@ -74,7 +74,6 @@ static PyObject *inplace(const fnn_op *op, PyObject *a, PyObject *b) {
 BINARY(add, ADD)
 BINARY(subtract, SUB)
 BINARY(multiply, MUL)
-BINARY(true_divide, DIV)
 BINARY(floor_divide, FLOOR_DIVIDE)
 BINARY(remainder, REMAINDER)
 BINARY(and, BITWISE_AND)
@@ -91,6 +90,15 @@ INPLACE(remainder, REMAINDER)
 INPLACE(and, BITWISE_AND)
 INPLACE(or, BITWISE_OR)
 INPLACE(xor, BITWISE_XOR)
+
+/* number / tensor is tensor.reciprocal() * number, two roundings, as in torch. */
+PyObject *fnn_nb_true_divide(PyObject *a, PyObject *b) {
+    fnn_number_slot slot;
+    if (fnn_is_tensor(a) || fnn_as_number(a, &slot)) return PyErr_Occurred() ? NULL : binary(&fnn_op_DIV, a, b);
+    PyObject *inverse = unary(&fnn_op_RECIPROCAL, b), *result = inverse ? binary(&fnn_op_MUL, inverse, a) : NULL;
+    Py_XDECREF(inverse);
+    return result;
+}
 
 /* A number has no rows: the operator belongs to somebody else then. */
 PyObject *fnn_nb_matrix_multiply(PyObject *a, PyObject *b) {
