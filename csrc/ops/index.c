@@ -1,186 +1,131 @@
-/* Indexing with tensors: x[i, :, j], x[i, j] = v, and the indices of non-zero elements.
+/* Indexing with tensors: x[i, :, j] and x[i, j] = v.
  *
  * INDEX       in: x, index tensors (int64, broadcast together); list[0]: the dimensions they stand at, in order.
  * INDEX_PUT_  in: x, value, index tensors; list[0] as above; v[0].i 1: add instead of store.
- * NONZERO     in: x; out: (count, x.ndim) int64, rows in row-major order.
- * The dimensions of the indices take the place of the indexed ones where those stand side by side, else the front.
- * Elements are visited in the order of the indices, so sums into one place have one order. */
+ * The dimensions of the indices take the place of the indexed ones where those stand side by side, else they come first.
+ * Elements are visited in row-major order of the result, so sums into one place have one order. One index tensor goes to the
+ * loops of places.c as it is, several are turned into offsets first. Masks are mask.c; keys are python/index.c. */
 #include <string.h>
 
-#include "core/pool.h"
 #include "expr.h"
-#include "kernels/kernels.h"
+#include "places.h"
 
-/* The way from index position s and remainder r to an element: offset[s] + sum over the rest dimensions. */
-typedef struct route {
-    fnn_tensor shape;    /* geometry of the broadcast indices */
-    int at;              /* where their dimensions stand in the result */
-    int n_rest;
-    int64_t rest[FNN_MAX_DIMS], x_stride[FNN_MAX_DIMS], y_stride[FNN_MAX_DIMS]; /* in elements */
-    int64_t block;       /* elements that lie together in x and y at the innermost; 1: none */
-    int64_t n_index, n_blocks;
-    fnn_tensor result;   /* geometry of the result, contiguous */
-    int64_t s_stride[FNN_MAX_DIMS]; /* of the index dimensions in the result */
-} route;
+/* Where each dimension of the result comes from. */
+typedef struct shape_map {
+    fnn_tensor index;            /* geometry of the broadcast indices */
+    fnn_tensor result;           /* geometry of the result, contiguous */
+    int8_t from[FNN_MAX_DIMS];   /* a dimension of x, or -1 - a dimension of the indices */
+} shape_map;
 
-static fnn_status make_route(const char *op, const fnn_tensor *x, const fnn_tensor *const *index, const fnn_ints *dims, route *r) {
-    int n = (int)dims->n;
-    *r = (route){0};
-    for (int i = 0; i < n; i++)
-        if (index[i]->dtype != FNN_I64)
-            return fnn_fail(FNN_ERR_INDEX, "%s: tensors used as indices must be long, found %s", op, fnn_dtype_name(index[i]->dtype));
-    if (fnn_broadcast(op, &r->shape, index, n))
-        return fnn_fail(FNN_ERR_INDEX, "%s: shape mismatch: indexing tensors could not be broadcast together with shapes %s, %s", op,
-                        fnn_shape_of(index[0]), fnn_shape_of(index[n > 1 ? 1 : 0]));
+static fnn_status map_shapes(const char *op, const fnn_tensor *x, const fnn_tensor *const *index, const fnn_ints *dims, shape_map *m) {
+    int n = (int)dims->n, at = (int)dims->v[0], count = 0;
     unsigned indexed = 0;
-    bool together = true;
     for (int i = 0; i < n; i++) {
+        if (index[i]->dtype != FNN_I64)
+            return fnn_fail(FNN_ERR_INDEX, "%s: tensors used as indices must be long, found %s", op, fnn_dtype_name((fnn_dtype)index[i]->dtype));
         indexed |= 1u << dims->v[i];
-        together &= i == 0 || dims->v[i] == dims->v[i - 1] + 1;
+        if (i && dims->v[i] != dims->v[i - 1] + 1) at = 0;
     }
-    r->at = together ? (int)dims->v[0] : 0;
-    if (x->ndim - n + r->shape.ndim > FNN_MAX_DIMS) return fnn_fail(FNN_ERR_INDEX, "%s: the result has more than %d dimensions", op, FNN_MAX_DIMS);
+    if (fnn_broadcast(op, &m->index, index, n))
+        return fnn_fail(FNN_ERR_INDEX, "%s: shape mismatch: indexing tensors could not be broadcast together with shapes %s, %s", op, fnn_shape_of(index[0]),
+                        fnn_shape_of(index[n > 1 ? 1 : 0]));
+    if (x->ndim - n + m->index.ndim > FNN_MAX_DIMS) return fnn_fail(FNN_ERR_INDEX, "%s: the result has more than %d dimensions", op, FNN_MAX_DIMS);
     int64_t shape[FNN_MAX_DIMS];
-    int m = 0, from[FNN_MAX_DIMS];
-    for (int d = 0, placed = 0; d <= x->ndim; d++) {
-        if (!placed && m == r->at) {
-            for (int s = 0; s < r->shape.ndim; s++) {
-                from[m] = -1 - s;
-                shape[m++] = r->shape.shape[s];
+    for (int d = 0; d <= x->ndim; d++) {
+        if (count == at && (!count || m->from[count - 1] >= 0))
+            for (int s = 0; s < m->index.ndim; s++) {
+                shape[count] = m->index.shape[s];
+                m->from[count++] = (int8_t)(-1 - s);
             }
-            placed = 1;
-        }
         if (d == x->ndim || (indexed >> d & 1)) continue;
-        from[m] = d;
-        shape[m++] = x->shape[d];
+        shape[count] = x->shape[d];
+        m->from[count++] = (int8_t)d;
     }
-    fnn_tensor_set_geometry(&r->result, m, shape, NULL);
-    for (int d = 0; d < m; d++) {
-        if (from[d] < 0) {
-            r->s_stride[-1 - from[d]] = r->result.stride[d];
-            continue;
-        }
-        r->rest[r->n_rest] = shape[d];
-        r->x_stride[r->n_rest] = x->stride[from[d]];
-        r->y_stride[r->n_rest++] = r->result.stride[d];
-    }
-    r->n_index = r->shape.numel;
-    r->block = 1;
-    while (r->n_rest && r->x_stride[r->n_rest - 1] == r->block && r->y_stride[r->n_rest - 1] == r->block) r->block *= r->rest[--r->n_rest];
-    r->n_blocks = 1;
-    for (int d = 0; d < r->n_rest; d++) r->n_blocks *= r->rest[d];
+    fnn_tensor_set_geometry(&m->result, count, shape, NULL);
     return FNN_OK;
 }
 
-/* Offsets into x and the result for every index position; indices are in range. */
-static void offsets(const route *r, const fnn_tensor *x, const fnn_tensor *const *index, const fnn_ints *dims, int64_t *in_x, int64_t *in_y) {
-    int64_t at[FNN_MAX_DIMS] = {0};
-    for (int64_t s = 0; s < r->n_index; s++) {
-        int64_t to_x = 0, to_y = 0;
-        for (int i = 0; i < dims->n; i++) {
-            const fnn_tensor *t = index[i];
-            int64_t place = 0, shift = r->shape.ndim - t->ndim, d = dims->v[i];
-            for (int k = 0; k < t->ndim; k++)
-                if (t->shape[k] != 1) place += at[k + shift] * t->stride[k];
-            int64_t value = ((const int64_t *)t->data)[place];
-            to_x += (value < 0 ? value + x->shape[d] : value) * x->stride[d];
-        }
-        for (int k = 0; k < r->shape.ndim; k++) to_y += at[k] * r->s_stride[k];
-        in_x[s] = to_x;
-        in_y[s] = to_y;
-        for (int k = r->shape.ndim - 1; k >= 0 && ++at[k] == r->shape.shape[k]; k--) at[k] = 0;
-    }
-}
+/* ---- indices ---- */
 
-static fnn_status check_range(const char *op, const fnn_tensor *x, const fnn_tensor *const *index, const fnn_ints *dims) {
-    for (int i = 0; i < dims->n; i++)
-        if (!index[i]->numel) return FNN_OK; /* the others broadcast against nothing */
-    for (int i = 0; i < dims->n; i++) {
-        fnn_tensor t;
-        FNN_TRY(fnn_contiguous(&t, index[i]));
-        int64_t size = x->shape[dims->v[i]], bad = 0, numel = t.numel;
-        const int64_t *v = (const int64_t *)t.data;
-        bool found = false;
-        for (int64_t k = 0; k < numel; k++)
-            if (v[k] < -size || v[k] >= size) {
-                bad = v[k];
-                found = true;
-                break;
-            }
-        fnn_tensor_unref(&t);
-        if (found)
-            return fnn_fail(FNN_ERR_INDEX, "%s: index %lld is out of bounds for dimension %lld with size %lld", op, (long long)bad, (long long)dims->v[i], (long long)size);
+/* Where the result is empty no index is used, so each may hold anything. */
+static fnn_status check_ranges(const char *op, const fnn_tensor *x, const fnn_tensor *const *index, const fnn_ints *dims) {
+    shape_map m = {0};
+    FNN_TRY(map_shapes(op, x, index, dims, &m));
+    for (int i = 0; i < dims->n && m.result.numel; i++) {
+        int64_t d = dims->v[i], size = x->shape[d];
+        FNN_TRY(fnn_check_indices(op, FNN_ERR_INDEX, index[i], -size, d, size));
     }
     return FNN_OK;
 }
 
-/* What happens to the elements: read into y, write from y, add from y. */
-typedef enum action { READ, WRITE, ADD } action;
-
-static void one_block(char *x, char *y, int64_t n, int dtype, action what) {
-    size_t bytes = (size_t)n * fnn_itemsize[dtype];
-    if (what == READ) {
-        memcpy(y, x, bytes);
-    } else if (what == WRITE) {
-        memcpy(x, y, bytes);
-    } else {
-        char *ptr[3] = {x, x, y};
-        int64_t step = fnn_itemsize[dtype], stride[3] = {step, step, step};
-        fnn_k.binary[FNN_B_add][dtype](ptr, stride, n);
+/* off[p] += value * stride over the grid of the indices' broadcast shape, off being contiguous; a negative value counts from size. */
+static void add_offsets(const fnn_tensor *off, const fnn_tensor *index, int64_t stride, int64_t size, bool first) {
+    int last = off->ndim - 1, shift = off->ndim - index->ndim;
+    int64_t step[FNN_MAX_DIMS] = {0}, pos[FNN_MAX_DIMS] = {0}, n = off->ndim ? off->shape[last] : 1;
+    for (int d = 0; d < index->ndim; d++) step[d + shift] = index->shape[d] == 1 ? 0 : index->stride[d];
+    const int64_t *v = (const int64_t *)index->data;
+    int64_t *to = (int64_t *)off->data, along = off->ndim ? step[last] : 0;
+    for (int64_t i = 0; i < off->numel; i += n) {
+        for (int64_t j = 0; j < n; j++) {
+            int64_t value = v[j * along];
+            to[i + j] = (first ? 0 : to[i + j]) + (value + (size & (value >> 63))) * stride;
+        }
+        for (int d = last - 1; d >= 0; d--) {
+            v += step[d];
+            if (++pos[d] < off->shape[d]) break;
+            v -= off->shape[d] * step[d];
+            pos[d] = 0;
+        }
     }
 }
 
-static fnn_status travel(const route *r, const fnn_tensor *x, char *x_data, char *y_data, const fnn_tensor *const *index, const fnn_ints *dims, action what) {
-    size_t bytes = sizeof(int64_t) * 2 * (size_t)(r->n_index ? r->n_index : 1);
-    int64_t *in_x = fnn_pool_alloc(bytes);
-    if (!in_x) return fnn_fail(FNN_ERR_MEMORY, "index: out of memory for %lld offsets", (long long)r->n_index);
-    int64_t *in_y = in_x + r->n_index, size = fnn_itemsize[x->dtype];
-    offsets(r, x, index, dims, in_x, in_y);
-    for (int64_t s = 0; s < r->n_index && r->block; s++) {
-        int64_t at[FNN_MAX_DIMS] = {0};
-        char *px = x_data + in_x[s] * size, *py = y_data + in_y[s] * size;
-        for (int64_t b = 0; b < r->n_blocks; b++) {
-            one_block(px, py, r->block, x->dtype, what);
-            for (int d = r->n_rest - 1; d >= 0; d--) {
-                px += r->x_stride[d] * size;
-                py += r->y_stride[d] * size;
-                if (++at[d] < r->rest[d]) break;
-                px -= r->rest[d] * r->x_stride[d] * size;
-                py -= r->rest[d] * r->y_stride[d] * size;
-                at[d] = 0;
-            }
-        }
+/* One tensor of places (owned): the only index, seen in the broadcast shape, or offsets in elements of x. */
+static fnn_status one_index(fnn_tensor *out, const fnn_tensor *x, const fnn_tensor *const *index, const fnn_ints *dims, const shape_map *m, const fnn_tensor *written) {
+    if (dims->n == 1) return fnn_index_tensor(out, index[0], written);
+    FNN_TRY(fnn_empty(out, FNN_I64, m->index.ndim, m->index.shape));
+    for (int i = 0; i < dims->n; i++) add_offsets(out, index[i], x->stride[dims->v[i]], x->shape[dims->v[i]], i == 0);
+    return FNN_OK;
+}
+
+/* Moves between x at the indices and y, whose shape broadcasts to the result's. */
+static fnn_status run(const char *op, const fnn_tensor *x, const fnn_tensor *y, const fnn_tensor *const *index, const fnn_ints *dims, fnn_move what) {
+    shape_map m = {0};
+    fnn_tensor at;
+    FNN_TRY(map_shapes(op, x, index, dims, &m));
+    if (!m.result.numel) return FNN_OK;
+    FNN_TRY(one_index(&at, x, index, dims, &m, what == FNN_MOVE_READ ? NULL : x));
+    fnn_places p = {.step = dims->n == 1 ? x->stride[dims->v[0]] : 1, .size = dims->n == 1 ? x->shape[dims->v[0]] : 0};
+    int shift = m.result.ndim - y->ndim;
+    for (int d = 0; d < m.result.ndim; d++) {
+        int own = d - shift, from = m.from[d];
+        int64_t y_stride = own < 0 || y->shape[own] == 1 ? 0 : y->stride[own];
+        fnn_places_add(&p, m.result.shape[d], from < 0 ? 0 : x->stride[from], y_stride, from < 0 ? at.stride[-1 - from] : 0);
     }
-    fnn_pool_free(in_x, bytes);
+    fnn_places_run(p, x->data, y->data, (const int64_t *)at.data, x->dtype, what);
+    fnn_tensor_unref(&at);
     return FNN_OK;
 }
 
 /* ---- INDEX ---- */
 
 static fnn_status plan_index(fnn_call *c) {
-    route r;
-    FNN_TRY(make_route("index", c->in[0], c->in + 1, &c->attrs->list[0], &r));
-    *c->out = r.result;
+    shape_map m = {0};
+    FNN_TRY(map_shapes("index", c->in[0], c->in + 1, &c->attrs->list[0], &m));
+    *c->out = m.result;
     c->out->dtype = c->in[0]->dtype;
     c->work = (double)c->out->numel * 0.5;
     return FNN_OK;
 }
-static fnn_status inspect_index(fnn_call *c) { return check_range("index", c->in[0], c->in + 1, &c->attrs->list[0]); }
-static fnn_status forward_index(fnn_call *c) {
-    route r;
-    FNN_TRY(make_route("index", c->in[0], c->in + 1, &c->attrs->list[0], &r));
-    return travel(&r, c->in[0], c->in[0]->data, c->out->data, c->in + 1, &c->attrs->list[0], READ);
-}
+static fnn_status inspect_index(fnn_call *c) { return check_ranges("index", c->in[0], c->in + 1, &c->attrs->list[0]); }
+static fnn_status forward_index(fnn_call *c) { return run("index", c->in[0], c->out, c->in + 1, &c->attrs->list[0], FNN_MOVE_READ); }
 
-/* acc[index] += dy, in the order of the indices */
+/* acc[index] += dy */
 static fnn_status into_index(fnn_backcall *b, fnn_tensor *acc) {
     const fnn_tensor *index[FNN_MAX_IN];
     for (int i = 1; i < b->n_in; i++) index[i - 1] = &b->in[i];
-    route r;
     fnn_tensor dy;
-    FNN_TRY(make_route("index", acc, index, &b->attrs->list[0], &r));
     FNN_TRY(fnn_contiguous(&dy, b->dy[0]));
-    fnn_status status = travel(&r, acc, acc->data, dy.data, index, &b->attrs->list[0], ADD);
+    fnn_status status = run("index", acc, &dy, index, &b->attrs->list[0], FNN_MOVE_ADD);
     fnn_tensor_unref(&dy);
     return status;
 }
@@ -194,110 +139,92 @@ const fnn_op fnn_op_INDEX = {.name = "index", .grad_name = "IndexBackward0", .n_
 
 /* ---- INDEX_PUT_ ---- */
 
+/* A value's leading sizes of one beyond the result's dimensions do not count. */
+static fnn_tensor trimmed(const fnn_tensor *value, int ndim) {
+    fnn_tensor v = *value;
+    int drop = 0;
+    while (v.ndim - drop > ndim && v.shape[drop] == 1) drop++;
+    v.ndim = (uint8_t)(v.ndim - drop);
+    memmove(v.shape, v.shape + drop, sizeof v.shape[0] * v.ndim);
+    memmove(v.stride, v.stride + drop, sizeof v.stride[0] * v.ndim);
+    return v;
+}
+
 static fnn_status plan_put(fnn_call *c) {
-    route r;
-    fnn_tensor shape = {0};
-    FNN_TRY(make_route("index_put_", c->in[0], c->in + 2, &c->attrs->list[0], &r));
-    const fnn_tensor *both[2] = {&r.result, c->in[1]};
-    fnn_status status = fnn_broadcast("index_put_", &shape, both, 2);
-    if (status || !fnn_same_shape(&shape, &r.result))
-        return fnn_fail(FNN_ERR_RUNTIME, "index_put_: shape mismatch: value tensor of shape %s cannot be broadcast to indexing result of shape %s",
-                        fnn_shape_of(c->in[1]), fnn_shape_of(&r.result));
-    if (!(c->in[1]->flags & FNN_T_NUMBER) && c->in[1]->dtype != c->in[0]->dtype && c->in[1]->ndim)
+    const fnn_tensor *x = c->in[0], *value = c->in[1];
+    shape_map m = {0};
+    FNN_TRY(map_shapes("index_put_", x, c->in + 2, &c->attrs->list[0], &m));
+    fnn_tensor v = trimmed(value, m.result.ndim);
+    bool fits = v.ndim <= m.result.ndim;
+    for (int d = 0; d < v.ndim && fits; d++) fits = v.shape[d] == 1 || v.shape[d] == m.result.shape[d + m.result.ndim - v.ndim];
+    if (!fits)
+        return fnn_fail(FNN_ERR_RUNTIME, "index_put_: shape mismatch: value tensor of shape %s cannot be broadcast to indexing result of shape %s", fnn_shape_of(value),
+                        fnn_shape_of(&m.result));
+    if (!(value->flags & FNN_T_NUMBER) && value->dtype != x->dtype)
         return fnn_fail(FNN_ERR_RUNTIME, "index_put_: Index put requires the source and destination dtypes match, got %s for the destination and %s for the source.",
-                        fnn_dtype_name(c->in[0]->dtype), fnn_dtype_name(c->in[1]->dtype));
-    c->work = (double)r.result.numel;
+                        fnn_dtype_name((fnn_dtype)x->dtype), fnn_dtype_name((fnn_dtype)value->dtype));
+    c->work = (double)m.result.numel;
     return FNN_OK;
 }
-static fnn_status inspect_put(fnn_call *c) { return check_range("index_put_", c->in[0], c->in + 2, &c->attrs->list[0]); }
+static fnn_status inspect_put(fnn_call *c) { return check_ranges("index_put_", c->in[0], c->in + 2, &c->attrs->list[0]); }
 
+/* A value that shares memory with x is copied first: x[i] = x[j] reads what was there before. */
 static fnn_status forward_put(fnn_call *c) {
-    route r;
-    fnn_tensor value = {.dtype = c->in[0]->dtype};
-    FNN_TRY(make_route("index_put_", c->in[0], c->in + 2, &c->attrs->list[0], &r));
-    fnn_tensor_set_geometry(&value, r.result.ndim, r.result.shape, NULL);
-    FNN_TRY(fnn_tensor_alloc(&value));
-    fnn_status status = fnn_copy_into(&value, c->in[1]);
-    if (!status) status = travel(&r, c->in[0], c->in[0]->data, value.data, c->in + 2, &c->attrs->list[0], c->attrs->v[0].i ? ADD : WRITE);
+    const fnn_tensor *x = c->in[0];
+    fnn_tensor value;
+    if (c->in[1]->dtype == x->dtype && c->in[1]->storage && c->in[1]->storage != x->storage) {
+        fnn_tensor_ref_data(&value, c->in[1]);
+    } else {
+        FNN_TRY(fnn_empty(&value, (fnn_dtype)x->dtype, c->in[1]->ndim, c->in[1]->shape));
+        FNN_TRY(fnn_copy_into(&value, c->in[1]));
+    }
+    shape_map m = {0};
+    fnn_status status = map_shapes("index_put_", x, c->in + 2, &c->attrs->list[0], &m);
+    fnn_tensor v = trimmed(&value, m.result.ndim);
+    if (!status) status = run("index_put_", x, &v, c->in + 2, &c->attrs->list[0], c->attrs->v[0].i ? FNN_MOVE_ADD : FNN_MOVE_STORE);
     fnn_tensor_unref(&value);
     return status;
 }
 
-/* d_self = dy, zero where it was overwritten; d_value = dy[index] */
-static fnn_status back_put(fnn_backcall *b) {
-    const fnn_tensor *in[FNN_MAX_IN];
-    const fnn_tensor *dy = b->dy[0];
+/* d_value = dy[index], summed where the value was broadcast */
+static fnn_status back_value(fnn_backcall *b) {
+    const fnn_tensor *in[FNN_MAX_IN] = {b->dy[0]};
     for (int i = 2; i < b->n_in; i++) in[i - 1] = &b->in[i];
-    if (b->need[1]) {
-        fnn_tensor picked;
-        in[0] = dy;
-        FNN_TRY(fnn_run(&fnn_op_INDEX, &picked, in, b->n_in - 1, b->attrs));
-        fnn_status status = fnn_sum_to(&b->dx[1], &picked, &b->in_geom[1]);
-        fnn_tensor_unref(&picked);
-        if (status) return status;
-    }
+    fnn_tensor picked;
+    FNN_TRY(fnn_run(&fnn_op_INDEX, &picked, in, b->n_in - 1, b->attrs));
+    fnn_geom g = b->in_geom[1], all = g;
+    int drop = g.ndim > picked.ndim ? g.ndim - picked.ndim : 0;
+    g.ndim = (uint8_t)(g.ndim - drop);
+    memmove(g.shape, g.shape + drop, sizeof g.shape[0] * g.ndim);
+    fnn_status status = fnn_sum_to(&b->dx[1], &picked, &g);
+    fnn_tensor_unref(&picked);
+    if (status || !drop) return status;
+    fnn_tensor own = b->dx[1];
+    status = fnn_contiguous(&b->dx[1], &own);
+    fnn_tensor_unref(&own);
+    if (!status) fnn_tensor_set_geometry(&b->dx[1], all.ndim, all.shape, NULL);
+    return status;
+}
+
+/* d_self = dy, zero where it was overwritten */
+static fnn_status back_put(fnn_backcall *b) {
+    const fnn_tensor *dy = b->dy[0];
+    if (b->need[1]) FNN_TRY(back_value(b));
     if (!b->need[0]) return FNN_OK;
     if (b->attrs->v[0].i) {
         fnn_tensor_ref_data(&b->dx[0], dy);
         return FNN_OK;
     }
-    fnn_tensor *dx = &b->dx[0];
-    FNN_TRY(fnn_empty(dx, dy->dtype, dy->ndim, dy->shape));
+    fnn_tensor *dx = &b->dx[0], none = {0};
+    FNN_TRY(fnn_empty(dx, (fnn_dtype)dy->dtype, dy->ndim, dy->shape));
     FNN_TRY(fnn_copy_into(dx, dy));
     double zero = 0;
     fnn_tensor number = fnn_number_f64(&zero);
     const fnn_tensor *put[FNN_MAX_IN] = {dx, &number};
     for (int i = 2; i < b->n_in; i++) put[i] = &b->in[i];
-    fnn_tensor none = {0};
     fnn_call c = {.op = &fnn_op_INDEX_PUT_, .n_in = b->n_in, .n_out = 1, .in = put, .attrs = b->attrs, .out = &none, .inplace = true};
     return fnn_run_call(&c);
 }
 
 const fnn_op fnn_op_INDEX_PUT_ = {.name = "index_put", .grad_name = "IndexPutBackward0", .n_in = -1, .n_out = 1, .flags = FNN_F_WRITES, .no_grad_in = 0xFC,
                                   .save_in = {0xFC, 0xFC}, .plan = plan_put, .inspect = inspect_put, .forward = forward_put, .backward = back_put};
-
-/* ---- NONZERO ---- */
-
-static fnn_status plan_nonzero(fnn_call *c) {
-    int64_t shape[2] = {0, c->in[0]->ndim};
-    fnn_tensor_set_geometry(c->out, 2, shape, NULL);
-    c->out->dtype = FNN_I64;
-    c->work = (double)c->in[0]->numel;
-    return FNN_OK;
-}
-
-static fnn_status truth(const fnn_tensor *x, fnn_tensor *bytes) {
-    fnn_tensor cast;
-    FNN_TRY(fnn_cast(&cast, x, FNN_BOOL));
-    fnn_status status = fnn_contiguous(bytes, &cast);
-    fnn_tensor_unref(&cast);
-    return status;
-}
-
-/* The size depends on the values: it is fixed here, before memory is allocated. */
-static fnn_status inspect_nonzero(fnn_call *c) {
-    fnn_tensor bytes;
-    FNN_TRY(truth(c->in[0], &bytes));
-    int64_t count = 0, shape[2];
-    for (int64_t i = 0; i < bytes.numel; i++) count += bytes.data[i] != 0;
-    fnn_tensor_unref(&bytes);
-    shape[0] = count;
-    shape[1] = c->in[0]->ndim;
-    fnn_tensor_set_geometry(c->out, 2, shape, (int64_t[]){1, count ? count : 1}); /* each dimension's indices in one piece */
-    return FNN_OK;
-}
-static fnn_status forward_nonzero(fnn_call *c) {
-    fnn_tensor bytes;
-    FNN_TRY(truth(c->in[0], &bytes));
-    int64_t *y = (int64_t *)c->out->data, at[FNN_MAX_DIMS] = {0}, count = c->out->shape[0];
-    for (int64_t i = 0; i < bytes.numel; i++) {
-        if (bytes.data[i])
-            for (int d = 0; d < bytes.ndim; d++) y[d * count] = at[d];
-        y += bytes.data[i] != 0;
-        for (int d = bytes.ndim - 1; d >= 0 && ++at[d] == bytes.shape[d]; d--) at[d] = 0;
-    }
-    fnn_tensor_unref(&bytes);
-    return FNN_OK;
-}
-
-const fnn_op fnn_op_NONZERO = {.name = "nonzero", .n_in = 1, .n_out = 1, .flags = FNN_F_NO_GRAD, .plan = plan_nonzero, .inspect = inspect_nonzero, .forward = forward_nonzero};

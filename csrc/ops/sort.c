@@ -38,6 +38,7 @@ static fnn_status plan(fnn_call *c) {
     }
     for (int i = 0; i < c->n_out; i++) {
         fnn_tensor_set_geometry(&c->out[i], x->ndim, shape, NULL);
+        if (c->op != &fnn_op_TOPK) fnn_keep_layout(&c->out[i], c->in, 1);
         c->out[i].dtype = i == c->n_out - 1 ? FNN_I64 : x->dtype;
     }
     int64_t n = fnn_along_size(x, dim);

@@ -71,7 +71,9 @@ static fnn_status plan_masked_fill(fnn_call *c) {
         return fnn_fail(FNN_ERR_RUNTIME, "masked_fill: value has %d dimensions, expected a 0-dimensional value tensor", c->in[2]->ndim);
     if (fnn_dtype_is_float(c->in[2]->dtype) && !fnn_dtype_is_float(c->in[0]->dtype))
         return fnn_fail(FNN_ERR_RUNTIME, "masked_fill: value cannot be converted to type %s without overflow", fnn_dtype_name(c->in[0]->dtype));
-    return fnn_plan_pointwise(c, c->in[0]->dtype, 0.7);
+    FNN_TRY(fnn_plan_pointwise(c, c->in[0]->dtype, 0.7));
+    fnn_tensor_set_geometry(c->out, c->out->ndim, c->out->shape, NULL); /* torch: contiguous, whatever the input's layout */
+    return FNN_OK;
 }
 static fnn_status forward_masked_fill(fnn_call *c) { return masked(c->out, c->in[1], c->in[2], c->in[0]); }
 static fnn_status back_masked_fill(fnn_backcall *b) {

@@ -1,4 +1,4 @@
-/* More functions that are one op after a check of their own: mm, bmm, mv, dot, clone, zero_, dropout, where as a method. */
+/* More functions that are one op after a check of their own: mm, bmm, mv, dot, clone, zero_, dropout, where as a method, var and std. */
 #include "signature.h"
 
 static PyObject *call(const fnn_op *op, const fnn_tensor *const *in, int n, const fnn_attrs *attrs, PyTypeObject *type) {
@@ -31,6 +31,7 @@ PyObject *fnn_fn_clone(fnn_frame *f, PyTypeObject *type, PyObject *self) { retur
 
 PyObject *fnn_fn_zero_(fnn_frame *f, PyTypeObject *type, PyObject *self) {
     UNUSED(type);
+    if (!self) return PyErr_SetString(PyExc_TypeError, "zero_() missing 1 required positional argument: 'input'"), NULL;
     int64_t zero = 0;
     fnn_tensor number = fnn_number_i64(&zero);
     const fnn_tensor *in[2] = {f->in[0], &number};

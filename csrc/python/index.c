@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "args.h"
-#include "py.h"
+#include "signature.h"
 
 #define MAX_INDICES (FNN_MAX_IN - 2) /* index tensors one op call takes beside x and a value */
 
@@ -153,7 +153,8 @@ static int take_item(target *g, int64_t *dim, PyObject *item) {
         return failed;
     }
     if (PyIndex_Check(item)) return fnn_as_int(item, &value) ? -1 : step_select(g, *dim, value);
-    PyErr_Format(PyExc_IndexError, "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices (got %s)", Py_TYPE(item)->tp_name);
+    PyErr_Format(PyUnicode_Check(item) ? PyExc_TypeError : PyExc_IndexError,
+                 "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices (got %s)", Py_TYPE(item)->tp_name);
     return -1;
 }
 
@@ -285,14 +286,14 @@ static fnn_tensor without_leading_ones(const fnn_tensor *value, int ndim) {
     return v;
 }
 
-static fnn_status store(target *g, const fnn_tensor *value) {
+static fnn_status store(target *g, const fnn_tensor *value, bool accumulate) {
     if (!g->n) {
         fnn_tensor plain = without_leading_ones(value, g->view.ndim);
         const fnn_tensor *in[2] = {&g->view, fnn_wants_grad(value) ? value : &plain};
         return fnn_apply_inplace_op(&fnn_op_COPY_, &g->view, in, 2, NULL);
     }
     const fnn_tensor *in[FNN_MAX_IN + 1];
-    fnn_attrs attrs = {.v[0].i = 0};
+    fnn_attrs attrs = {.v[0].i = accumulate};
     inputs(g, in, &attrs);
     memmove(in + 2, in + 1, sizeof *in * (size_t)g->n); /* x, value, indices */
     in[1] = value;
@@ -311,9 +312,46 @@ int fnn_setitem(PyObject *self, PyObject *key, PyObject *value) {
         status = fnn_apply_inplace_op(&fnn_op_MASKED_FILL, TENSOR(self), in, 3, NULL);
     } else {
         int failed = parse_key(&g, self, key);
-        status = failed ? FNN_ERR_INDEX : store(&g, t);
+        status = failed ? FNN_ERR_INDEX : store(&g, t, false);
         target_clear(&g);
         if (failed) return -1;
     }
     return status ? (fnn_raise(status), -1) : 0;
+}
+
+/* ---- index_put ---- */
+
+/* self[indices] = values, or += for each index in turn */
+static fnn_status put(fnn_frame *f, fnn_tensor *self) {
+    target g = {.n = 0};
+    int64_t dim = 0;
+    if (fnn_mode.grad && fnn_dtype_is_float(self->dtype) && !fnn_meta_of(self)) return FNN_ERR_MEMORY; /* as in parse_key */
+    fnn_tensor_ref(&g.view, self);
+    fnn_status status = FNN_OK;
+    for (int i = 0; i < f->n_in && !status; i++)
+        if (add_tensor(&g, &dim, f->list[i])) status = FNN_ERR_INDEX;
+    if (!status) status = store(&g, f->in[2], f->attrs.v[0].i != 0);
+    target_clear(&g);
+    return status;
+}
+
+static PyObject *put_result(fnn_status status, PyObject *result) {
+    if (!status) return result;
+    Py_XDECREF(result);
+    return PyErr_Occurred() ? NULL : fnn_raise(status);
+}
+
+PyObject *fnn_fn_index_put_(fnn_frame *f, PyTypeObject *type, PyObject *self) {
+    (void)type;
+    return put_result(put(f, TENSOR(self)), Py_NewRef(self));
+}
+
+PyObject *fnn_fn_index_put(fnn_frame *f, PyTypeObject *type, PyObject *self) {
+    (void)self;
+    fnn_tensor copy;
+    fnn_status status = fnn_apply_op(&fnn_op_CLONE, &copy, 1, f->in, 1, NULL);
+    if (status) return fnn_raise(status);
+    status = put(f, &copy);
+    if (status) fnn_tensor_unref(&copy);
+    return put_result(status, status ? NULL : fnn_wrap_as(type, &copy));
 }
