@@ -550,13 +550,19 @@ def step(i):
             raise AssertionError("accepted")
     repr(h[:2, :3]); h.tolist(); h.detach().numpy(); len(h); list(h[:3])
 
+def in_use():
+    gc.collect()
+    return t._C._pool_stats()["bytes_in_use"]
+
 for i in range(150):
     step(i)
-gc.collect()
+held = in_use()
 before, blocks = rss(), sys.getallocatedblocks()
 for i in range(600):
     step(i)
-gc.collect()
+    if i % 50 == 0:
+        gc.collect()
+assert in_use() == held, f"{in_use() - held} bytes of tensors more after 600 steps"
 grown, more = rss() - before, sys.getallocatedblocks() - blocks
 assert grown < 2_000_000, f"{grown} bytes more after 600 steps"
 assert more < 300, f"{more} more Python blocks"
