@@ -22,7 +22,7 @@ print(p)
 g = torch.Generator().manual_seed(2147483647)
 P = (N + 1).float()
 P /= P.sum(1, keepdims=True)
-print(P[0].sum(), P.shape, (P[5] > 0.1))
+print(f"{P[0].sum():.4f}", P.shape, (P[5] > 0.1))
 for _ in range(10):
     out, ix = [], 0
     while True:
