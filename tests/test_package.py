@@ -33,17 +33,18 @@ def test_import_maps_no_blas_and_starts_no_thread() -> None:
 import numpy, os
 before = len(os.listdir("/proc/self/task"))
 import fastnn as t
-assert "scipy_openblas" not in open("/proc/self/maps").read()
+assert "scipy_openblas32" not in open("/proc/self/maps").read()  # NumPy has one of its own
 assert len(os.listdir("/proc/self/task")) == before
 t.ones(4, 4) @ t.ones(4, 4)
-assert "scipy_openblas" not in open("/proc/self/maps").read(), "a small product loads OpenBLAS"
+assert "scipy_openblas32" not in open("/proc/self/maps").read(), "a small product loads OpenBLAS"
 print("ok")
 """
     assert run_python(code).stdout.strip() == "ok"
 
 
 def test_import_is_quiet_and_memory_small() -> None:
-    code = "import fastnn, resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    # Not getrusage: its maximum outlives exec, so it would be the size of the process that runs the tests.
+    code = "import fastnn; print(next(line for line in open('/proc/self/status') if line.startswith('VmHWM')).split()[1])"
     done = run_python(code)
     assert done.stderr == ""
     assert int(done.stdout) < 60_000, f"{done.stdout.strip()} KB after import"  # the benchmark holds the stricter bound

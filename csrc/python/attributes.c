@@ -38,6 +38,11 @@ static PyObject *get_version(PyObject *self, void *unused) {
     return PyErr_SetString(PyExc_RuntimeError, "Inference tensors do not track version counter."), NULL;
 }
 
+static PyObject *get_output_nr(PyObject *self, void *unused) {
+    (void)unused;
+    return PyLong_FromUnsignedLong(TENSOR(self)->meta ? TENSOR(self)->meta->output_nr : 0);
+}
+
 /* ---- transposes ---- */
 
 static PyObject *swap(const fnn_op *op, PyObject *self, int64_t a, int64_t b) {
@@ -242,6 +247,7 @@ PyGetSetDef fnn_tensor_getset[] = {
     {"layout", get_layout, NULL, NULL, NULL},
     {"__dict__", get_dict, PyObject_GenericSetDict, NULL, NULL},
     RO(shape), RO(dtype), RO(device), RO(ndim), RO(itemsize), RO(nbytes), RO(T), RO(mT),
+    RO(output_nr),
     {"_version", get_version, NULL, NULL, NULL},
     {"mH", get_mT, NULL, NULL, NULL},
     {"H", get_T, NULL, NULL, NULL},

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import importlib
 import math as _math
+import os as _os
+import warnings as _warnings
 from typing import Any
 
 from . import _C, _blas, version
@@ -16,6 +18,10 @@ from ._device import device
 from .version import __version__
 
 _C._set_device(device("cpu"))
+
+_blas = _os.environ.get("FASTNN_BLAS", "")
+if "/" in _blas and not _os.path.exists(_blas):
+    _warnings.warn(f"FASTNN_BLAS: there is no {_blas}; products run on fastnn's own kernels", stacklevel=2)
 
 inf = _math.inf  # (float and other builtins are torch's names from here on)
 nan = _math.nan

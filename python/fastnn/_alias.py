@@ -85,3 +85,5 @@ def install_as_torch() -> None:
     paths = [p for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p]
     if stub_folder() not in paths:
         os.environ["PYTHONPATH"] = os.pathsep.join([stub_folder(), *paths])
+    if stub_folder() not in sys.path:
+        sys.path.insert(1, stub_folder())  # processes started by "spawn" take this process's path
