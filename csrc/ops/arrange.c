@@ -33,6 +33,22 @@ static fnn_status plan_flip(fnn_call *c) {
     return FNN_OK;
 }
 
+/* An elementwise loop (kernels/loops.def) that copies; made for the reversed rows of a flip. */
+#define COPY(type)                                                                          \
+    static void copy_##type(char *const *ptr, const int64_t *stride, int64_t n) {           \
+        char *y = ptr[0];                                                                   \
+        const char *x = ptr[1];                                                             \
+        if (stride[0] == sizeof(type) && stride[1] == -(int64_t)sizeof(type)) {             \
+            const type *from = (const type *)x - (n - 1);                                   \
+            for (int64_t i = 0; i < n; i++) ((type *)y)[i] = from[n - 1 - i];               \
+        } else {                                                                            \
+            for (int64_t i = 0; i < n; i++, y += stride[0], x += stride[1]) *(type *)y = *(const type *)x; \
+        }                                                                                   \
+    }
+COPY(uint64_t)
+COPY(uint32_t)
+COPY(uint8_t)
+
 /* A copy of a view that starts at the other end and steps backwards. Such strides exist nowhere else. */
 static fnn_status forward_flip(fnn_call *c) {
     unsigned dims;
@@ -45,7 +61,10 @@ static fnn_status forward_flip(fnn_call *c) {
         from.stride[d] = -from.stride[d];
         from.contiguous = 0;
     }
-    fnn_iterate(fnn_k.cast[from.dtype][from.dtype], c->out, &in, 1, 0.5);
+    bool turned = from.ndim && from.stride[from.ndim - 1] < 0; /* else the innermost rows are copied as they are */
+    int size = fnn_itemsize[from.dtype];
+    fnn_loop reversed = size == 8 ? copy_uint64_t : size == 4 ? copy_uint32_t : copy_uint8_t;
+    fnn_iterate(turned ? reversed : fnn_k.cast[from.dtype][from.dtype], c->out, &in, 1, 0.5);
     return FNN_OK;
 }
 

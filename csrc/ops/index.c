@@ -47,13 +47,13 @@ static fnn_status map_shapes(const char *op, const fnn_tensor *x, const fnn_tens
 
 /* ---- indices ---- */
 
-/* Where the result is empty no index is used, so each may hold anything. */
+/* Where the result is empty no index is used, so each may hold anything; but none fits into a dimension of size 0. */
 static fnn_status check_ranges(const char *op, const fnn_tensor *x, const fnn_tensor *const *index, const fnn_ints *dims) {
     shape_map m = {0};
     FNN_TRY(map_shapes(op, x, index, dims, &m));
-    for (int i = 0; i < dims->n && m.result.numel; i++) {
+    for (int i = 0; i < dims->n && m.index.numel; i++) {
         int64_t d = dims->v[i], size = x->shape[d];
-        FNN_TRY(fnn_check_indices(op, FNN_ERR_INDEX, index[i], -size, d, size));
+        if (m.result.numel || !size) FNN_TRY(fnn_check_indices(op, FNN_ERR_INDEX, index[i], -size, d, size));
     }
     return FNN_OK;
 }

@@ -5,9 +5,10 @@
  * Invariant: a piece lies in the result as one block per position of the dimensions before dim. Gradients are views of dy. */
 #include <string.h>
 
+#include "core/threads.h"
 #include "op.h"
 
-#define SMALL 65536 /* bytes: above this fnn_copy_into may use threads */
+#define CHUNK 65536 /* bytes a thread copies at a time */
 
 /* ---- plans ---- */
 
@@ -68,17 +69,27 @@ static fnn_status plan_stack(fnn_call *c) {
 
 /* ---- forward ---- */
 
-/* rows blocks of `width` bytes, `step` bytes apart in y */
-static void copy_blocks(char *y, const char *x, int64_t rows, size_t width, int64_t step) {
-    switch (width) { /* a stack of numbers: no call per number */
+/* `rows` blocks of `width` bytes, `step` bytes apart in y, side by side in x. */
+typedef struct blocks {
+    char *y;
+    const char *x;
+    int64_t rows, width, step, per; /* per: rows of a chunk */
+} blocks;
+
+static void copy_blocks(void *ctx, int64_t chunk) {
+    const blocks t = *(blocks *)ctx;
+    int64_t first = chunk * t.per, rows = t.rows - first < t.per ? t.rows - first : t.per;
+    char *y = t.y + first * t.step;
+    const char *x = t.x + first * t.width;
+    switch (t.width) { /* a stack of numbers: no call per number */
     case 4:
-        for (int64_t r = 0; r < rows; r++, y += step, x += 4) memcpy(y, x, 4);
+        for (int64_t r = 0; r < rows; r++, y += t.step, x += 4) memcpy(y, x, 4);
         return;
     case 8:
-        for (int64_t r = 0; r < rows; r++, y += step, x += 8) memcpy(y, x, 8);
+        for (int64_t r = 0; r < rows; r++, y += t.step, x += 8) memcpy(y, x, 8);
         return;
     default:
-        for (int64_t r = 0; r < rows; r++, y += step, x += width) memcpy(y, x, width);
+        for (int64_t r = 0; r < rows; r++, y += t.step, x += t.width) memcpy(y, x, (size_t)t.width);
     }
 }
 
@@ -86,10 +97,12 @@ static void copy_blocks(char *y, const char *x, int64_t rows, size_t width, int6
 static fnn_status place(const fnn_tensor *y, const fnn_tensor *x, int dim, int64_t at, int64_t size) {
     char *data = y->data + at * y->stride[dim] * fnn_itemsize[y->dtype];
     if (!x->numel) return FNN_OK;
-    if (x->contiguous && x->dtype == y->dtype && x->numel * fnn_itemsize[x->dtype] <= SMALL) {
-        int64_t rows = 1;
+    if (x->contiguous && x->dtype == y->dtype) {
+        int64_t rows = 1, bytes = fnn_itemsize[y->dtype];
         for (int d = 0; d < dim; d++) rows *= y->shape[d];
-        copy_blocks(data, x->data, rows, (size_t)(x->numel / rows) * fnn_itemsize[x->dtype], y->stride[dim] * y->shape[dim] * fnn_itemsize[y->dtype]);
+        blocks t = {.y = data, .x = x->data, .rows = rows, .width = x->numel / rows * bytes, .step = y->stride[dim] * y->shape[dim] * bytes};
+        t.per = t.width >= CHUNK ? 1 : CHUNK / t.width;
+        fnn_parallel((rows + t.per - 1) / t.per, (double)(x->numel * bytes) * 0.1, copy_blocks, &t);
         return FNN_OK;
     }
     fnn_tensor part = *y, piece = *x;

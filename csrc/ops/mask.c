@@ -43,13 +43,16 @@ static fnn_status forward_nonzero(fnn_call *c) {
     fnn_tensor bytes;
     FNN_TRY(truth(c->in[0], &bytes));
     int last = bytes.ndim - 1;
-    int64_t *y = (int64_t *)c->out->data, at[FNN_MAX_DIMS] = {0}, n = bytes.ndim ? bytes.shape[last] : 0, count = c->out->shape[0];
+    int64_t *y = (int64_t *)c->out->data, at[FNN_MAX_DIMS] = {0}, n = bytes.ndim ? bytes.shape[last] : 0;
+    int64_t count = c->out->shape[0], found = 0;
     for (int64_t i = 0; i < bytes.numel && n; i += n) {
-        for (int64_t j = 0; j < n; j++) {
-            if (!bytes.data[i + j]) continue;
-            for (int d = 0; d < last; d++) y[d * count] = at[d];
-            y++[last * count] = j;
+        int64_t row = found;
+        for (int64_t j = 0; j < n && found < count; j++) { /* no branch on the values: most masks are unpredictable */
+            y[last * count + found] = j;
+            found += bytes.data[i + j] != 0;
         }
+        for (int d = 0; d < last; d++)
+            for (int64_t k = row; k < found; k++) y[d * count + k] = at[d];
         for (int d = last - 1; d >= 0 && ++at[d] == bytes.shape[d]; d--) at[d] = 0;
     }
     fnn_tensor_unref(&bytes);
@@ -94,11 +97,13 @@ static fnn_status inspect_select(fnn_call *c) {
     return FNN_OK;
 }
 
-/* y = the x[i] whose mask[i] is set */
-#define PACK(type)                                                                  \
-    static void pack_##type(type *y, const type *x, const char *mask, int64_t n) {  \
-        for (int64_t i = 0; i < n; i++)                                             \
-            if (mask[i]) *y++ = x[i];                                               \
+/* y = the `count` x[i] whose mask[i] is set, without a branch on the mask: y[k] is written again until it counts. */
+#define PACK(type)                                                                     \
+    static void pack_##type(type *y, const type *x, const char *mask, int64_t count) {  \
+        for (int64_t i = 0, k = 0; k < count; i++) {                                    \
+            y[k] = x[i];                                                                \
+            k += mask[i] != 0;                                                          \
+        }                                                                               \
     }
 PACK(uint64_t)
 PACK(uint32_t)
@@ -111,9 +116,9 @@ static fnn_status forward_select(fnn_call *c) {
     if (!status) status = spread(&mask, c->in[1], &both);
     if (!status) {
         switch (fnn_itemsize[x.dtype]) {
-        case 8: pack_uint64_t((uint64_t *)c->out->data, (uint64_t *)x.data, mask.data, x.numel); break;
-        case 4: pack_uint32_t((uint32_t *)c->out->data, (uint32_t *)x.data, mask.data, x.numel); break;
-        default: pack_uint8_t((uint8_t *)c->out->data, (uint8_t *)x.data, mask.data, x.numel);
+        case 8: pack_uint64_t((uint64_t *)c->out->data, (uint64_t *)x.data, mask.data, c->out->numel); break;
+        case 4: pack_uint32_t((uint32_t *)c->out->data, (uint32_t *)x.data, mask.data, c->out->numel); break;
+        default: pack_uint8_t((uint8_t *)c->out->data, (uint8_t *)x.data, mask.data, c->out->numel);
         }
     }
     fnn_tensor_unref(&x);

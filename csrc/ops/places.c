@@ -17,20 +17,23 @@ typedef struct line {
     int64_t n, x_stride, y_stride, at_stride, step, size; /* in elements */
 } line;
 
-static inline int64_t place(const line *l, int64_t j) {
-    int64_t i = l->index[j * l->at_stride];
-    return j * l->x_stride + (i + (l->size & (i >> 63))) * l->step;
-}
+static inline int64_t offset(int64_t i, int64_t step, int64_t size) { return (i + (size & (i >> 63))) * step; }
 
 /* ---- lines in which each element has its own index ---- */
 
-#define MOVE(name, type, body)                                            \
-    static void name##_##type(const line *l) {                            \
-        type *x = (type *)l->x, *y = (type *)l->y;                        \
-        for (int64_t j = 0; j < l->n; j++) {                              \
-            type *a = x + place(l, j), *b = y + j * l->y_stride;          \
-            body;                                                         \
-        }                                                                 \
+/* A copy of the line, so that the compiler knows that writing x or y does not change it. */
+#define MOVE(name, type, body)                                                         \
+    static void name##_##type(const line *given) {                                     \
+        const line l = *given;                                                         \
+        type *a_line = (type *)l.x, *b = (type *)l.y;                                  \
+        const int64_t *index = l.index;                                                \
+        for (int64_t j = 0; j < l.n; j++) {                                            \
+            type *a = a_line + offset(*index, l.step, l.size);                         \
+            body;                                                                      \
+            a_line += l.x_stride;                                                      \
+            b += l.y_stride;                                                           \
+            index += l.at_stride;                                                      \
+        }                                                                              \
     }
 #define ARITHMETIC(type, wide)                            \
     MOVE(add, type, *a = (type)((wide)*a + (wide)*b))     \
@@ -58,7 +61,7 @@ static const line_fn scattered[4][FNN_NDTYPES] = {BY_SIZE(read), BY_SIZE(store),
 
 static void together(const line *l, int dtype, fnn_move move) {
     int64_t size = fnn_itemsize[dtype];
-    char *x = l->x + place(l, 0) * size, *y = l->y;
+    char *x = l->x + offset(*l->index, l->step, l->size) * size, *y = l->y;
     if (move <= FNN_MOVE_STORE && l->x_stride == 1 && l->y_stride == 1) {
         memcpy(move == FNN_MOVE_READ ? y : x, move == FNN_MOVE_READ ? x : y, (size_t)(l->n * size));
         return;
@@ -199,9 +202,10 @@ fnn_status fnn_check_indices(const char *op, fnn_status kind, const fnn_tensor *
     fnn_tensor t;
     FNN_TRY(fnn_contiguous(&t, index));
     const int64_t *v = (const int64_t *)t.data;
-    int64_t bad = 0, range = size - low;
-    uint64_t any = 0;
-    for (int64_t i = 0; i < t.numel; i++) any |= (uint64_t)(v[i] - low) >= (uint64_t)range;
+    int64_t bad = 0;
+    uint64_t any = 0; /* the sign bit of v - low or of size - 1 - v; unsigned, so that it may wrap */
+    for (int64_t i = 0; i < t.numel; i++) any |= ((uint64_t)v[i] - (uint64_t)low) | ((uint64_t)size - 1 - (uint64_t)v[i]);
+    any >>= 63;
     for (int64_t i = 0; any && i < t.numel; i++)
         if (v[i] < low || v[i] >= size) {
             bad = v[i];
