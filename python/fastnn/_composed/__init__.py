@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from . import order, pointwise, products, queries, reduce, shape
+from . import order, pointwise, products, queries, reduce, shape, stores
 from ._registry import FUNCTIONS, METHODS
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
 
-__all__ = ["FUNCTIONS", "METHODS", "install", "order", "pointwise", "products", "queries", "reduce", "shape"]
+__all__ = ["FUNCTIONS", "METHODS", "install", "order", "pointwise", "products", "queries", "reduce", "shape", "stores"]
 
 
 def install(namespace: MutableMapping[str, Any], tensor_type: type) -> None:

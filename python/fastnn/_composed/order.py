@@ -42,7 +42,7 @@ def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> Any
         raise RuntimeError(f"kthvalue(): selected number k out of range for dimension {dim}: k is {k}, size {size}")
     if input.dim() == 0:
         return named("kthvalue")(input.clone(), _C.zeros((), dtype=_C.int64))
-    indices = input.detach().sort(dim)[1].narrow(dim, k - 1, 1)
+    indices = input.detach().sort(dim)[1].narrow(dim, k - 1, 1).contiguous()
     values = input.gather(dim, indices)
     if keepdim:
         return named("kthvalue")(values, indices)
