@@ -71,10 +71,12 @@ tanh sigmoid relu erf erfc erfinv lgamma""".split()
 INDEXED: dict[str, Callable[[Any, Any], Any]] = {
     "gather": lambda x, i: x.gather(1, i),
     "scatter_add": lambda x, i: torch.zeros_like(x).scatter_add(1, i, x),
+    "scatter": lambda x, i: x.scatter(1, i[:, :1], 1.5),
     "index_select": lambda x, i: x.index_select(0, i[:, 0]),
     "index x[i, j]": lambda x, i: x[i[:, 0], i[:, 1]],
     "index_add": lambda x, i: x.index_add(0, i[:, 0], x),
-    "masked_select": lambda x, i: x[i > 32],
+    "masked_select": lambda x, i: x.masked_select(i > 32),
+    "index x[mask]": lambda x, i: x[i > 32],
     "nll_loss": lambda x, i: F.nll_loss(x, i[:, 0]),
 }
 # Calls without a gradient.
