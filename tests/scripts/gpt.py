@@ -140,7 +140,7 @@ def get_batch():
     return x.to("cpu"), y.to("cpu")
 
 
-def get_lr(it, lr=1e-2, warm=5, most=40, least=1e-3):
+def get_lr(it, lr=1e-3, warm=5, most=40, least=1e-4):
     if it < warm:
         return lr * (it + 1) / (warm + 1)
     return least + 0.5 * (1.0 + math.cos(math.pi * (it - warm) / (most - warm))) * (lr - least)
@@ -160,7 +160,7 @@ def estimate():
 config = Config(vocab_size=len(chars))
 model = GPT(config)
 scaler = torch.amp.GradScaler("cuda", enabled=False)
-optimizer = model.configure(0.1, 1e-2, (0.9, 0.99))
+optimizer = model.configure(0.1, 1e-3, (0.9, 0.99))
 X, Y = get_batch()
 for it in range(40):
     for group in optimizer.param_groups:
@@ -185,7 +185,7 @@ ckpt = torch.load(os.path.join(folder, "ckpt.pt"), map_location="cpu")
 print(ckpt["it"], ckpt["config"], len(ckpt["optimizer"]["state"]), list(ckpt["model"])[:4])
 other = GPT(Config(**ckpt["config"]))
 other.load_state_dict(ckpt["model"])
-resumed = other.configure(0.1, 1e-2, (0.9, 0.99))
+resumed = other.configure(0.1, 1e-3, (0.9, 0.99))
 resumed.load_state_dict(ckpt["optimizer"])
 print(other.transformer.wte.weight is other.lm_head.weight, resumed.param_groups[0]["lr"])
 model.eval()

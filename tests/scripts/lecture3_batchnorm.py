@@ -105,7 +105,7 @@ for i, layer in enumerate(layers[:-1]):
 for layer in layers:
     layer.training = False
 with torch.no_grad():
-    x = C[X[:500]].view(500, -1)
+    x = C[X[:400]].view(400, -1)
     for layer in layers:
         x = layer(x)
-    print(f"eval {F.cross_entropy(x, Y[:500]).item():.4f}", x.shape, x.requires_grad)
+    print(f"eval {F.cross_entropy(x, Y[:400]).item():.4f}", x.shape, x.requires_grad)
