@@ -21,7 +21,7 @@ static int bind_tensors(fnn_frame *f, PyObject *o) {
     PyObject **items = PySequence_Fast_ITEMS(o);
     for (Py_ssize_t i = 0; i < n; i++)
         if (!fnn_is_tensor(items[i])) {
-            PyErr_Format(PyExc_TypeError, "expected Tensor as element %zd in argument 0, but got %s", i, Py_TYPE(items[i])->tp_name);
+            PyErr_Format(PyExc_TypeError, "%s(): expected Tensor as element %zd in argument 0, but got %s", f->signature->name, i, Py_TYPE(items[i])->tp_name);
             return -1;
         }
     f->list_owner = PySequence_Tuple(o); /* the list may change while the GIL is released */
