@@ -208,8 +208,9 @@ static fnn_status plan_expand(fnn_call *c) {
                             fnn_shape_text(text, (int)want->n, want->v), fnn_shape_of(in));
         out->shape[d] = size;
         out->stride[d] = d < lead ? 0 : size == have ? in->stride[d - lead] : 0;
-        if (d < lead && size == 1) out->stride[d] = 0;
     }
+    for (int d = lead - 1; d >= 0; d--) /* a new dimension of size 1 spans what follows, as torch says it */
+        if (out->shape[d] == 1) out->stride[d] = d + 1 < out->ndim ? out->shape[d + 1] * out->stride[d + 1] : 1;
     fnn_tensor_derive(out);
     return FNN_OK;
 }

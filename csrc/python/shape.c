@@ -101,7 +101,7 @@ PyObject *fnn_fn_narrow(fnn_frame *f, PyTypeObject *type, PyObject *self) {
     (void)self;
     const fnn_tensor *in = f->in[0];
     int64_t dim = f->attrs.v[0].i, start = f->attrs.v[1].i, length = f->attrs.v[2].i;
-    fnn_status status = fnn_wrap_dim("narrow", &dim, in->ndim);
+    fnn_status status = in->ndim ? fnn_wrap_dim("narrow", &dim, in->ndim) : fnn_fail(FNN_ERR_RUNTIME, "narrow() cannot be applied to a 0-dim tensor.");
     int64_t size = status || !in->ndim ? 0 : in->shape[dim];
     if (!status && start < 0) start += size;
     if (!status && length < 0) status = fnn_fail(FNN_ERR_RUNTIME, "narrow(): length must be non-negative.");
