@@ -88,6 +88,8 @@ y = F.linear(w2, f2); y += 1; y.sum().backward(); w2.grad
 y = torch.zeros(4); y[1:3] = w1[1:3] * 2; y.sum().backward(); w1.grad
 y = torch.zeros(3, 4); y[0] = w1; y[1] = w1 * 2; y.sum().backward(); w1.grad
 y = torch.zeros(4); y[0] = w0; y.grad_fn is not None
+y = torch.zeros(3, 4); y[1] = (w1 * 2)[None]; (y * f2).sum().backward(); w1.grad
+y = torch.zeros(3, 4); y[1] = w2[:1]; (y * f2).sum().backward(); w2.grad
 y = torch.zeros(4); y += w1; y.sum().backward(); w1.grad
 y = torch.zeros(4); y.copy_(w1); (y * y).sum().backward(); w1.grad
 y = w1 * 1; v = y[1:3]; v.mul_(5); y.sum().backward(); w1.grad

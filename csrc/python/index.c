@@ -289,7 +289,16 @@ static fnn_tensor without_leading_ones(const fnn_tensor *value, int ndim) {
 static fnn_status store(target *g, const fnn_tensor *value, bool accumulate) {
     if (!g->n) {
         fnn_tensor plain = without_leading_ones(value, g->view.ndim);
-        const fnn_tensor *in[2] = {&g->view, fnn_wants_grad(value) ? value : &plain};
+        if (plain.ndim != value->ndim && fnn_wants_grad(value)) { /* the tape has to know of the dropped sizes */
+            fnn_attrs shape = {.list[0].n = plain.ndim};
+            memcpy(shape.list[0].v, plain.shape, sizeof plain.shape);
+            fnn_tensor viewed;
+            FNN_TRY(fnn_apply(FNN_OP_VIEW, &viewed, &value, 1, &shape));
+            fnn_status status = fnn_apply_inplace_op(&fnn_op_COPY_, &g->view, (const fnn_tensor *[]){&g->view, &viewed}, 2, NULL);
+            fnn_tensor_unref(&viewed);
+            return status;
+        }
+        const fnn_tensor *in[2] = {&g->view, plain.ndim != value->ndim ? &plain : value};
         return fnn_apply_inplace_op(&fnn_op_COPY_, &g->view, in, 2, NULL);
     }
     const fnn_tensor *in[FNN_MAX_IN + 1];
