@@ -567,7 +567,7 @@ for i in range(600):
 assert in_use() == held, f"{in_use() - held} bytes of tensors more after 600 steps"
 grown, more = rss() - before, sys.getallocatedblocks() - blocks
 assert grown < 2_000_000, f"{grown} bytes more after 600 steps"
-assert more < 300, f"{more} more Python blocks"
+assert more < 600, f"{more} more Python blocks"  # less than one a step
 print("flat")
 """
 
