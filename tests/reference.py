@@ -156,6 +156,11 @@ def cumsum(x: Any, dim: int) -> Any:
 
 
 @oracle
+def cumprod(x: Any, dim: int) -> Any:
+    return np.cumprod(x, axis=dim)
+
+
+@oracle
 def softmax(x: Any, dim: int) -> Any:
     e = np.exp(x - x.max(axis=dim, keepdims=True)) if x.size else x
     return e / e.sum(axis=dim, keepdims=True) if x.size else x

@@ -82,7 +82,7 @@ def test_close_to_the_oracle(name: str, dtype: str, by_isa: dict[str, Results]) 
             with np.errstate(all="ignore"):
                 rounded = np.asarray(w, np.float64).astype(got.dtype).astype(np.float64)
             steps = (row.steps or 1) * (8 if dtype == "float64" else 1)  # in float64 the oracle itself rounds
-            close(got, rounded if dtype == "float32" else np.asarray(w), steps, f"{name} {dtype} sample {n} {sample.kwargs}", row.whole)
+            close(got, rounded if dtype == "float32" else np.asarray(w), steps, f"{name} {dtype} sample {n} {sample.kwargs}", row.whole, floor=row.floor)
 
 
 def test_every_computing_op_has_an_oracle() -> None:
