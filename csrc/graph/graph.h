@@ -115,7 +115,13 @@ fnn_meta *fnn_meta_new(void);
 void fnn_meta_unref(fnn_meta *m);
 static inline void fnn_meta_ref(fnn_meta *m) { atomic_fetch_add_explicit(&m->refs, 1, memory_order_relaxed); }
 fnn_meta *fnn_meta_of(fnn_tensor *t); /* makes one if needed; NULL: out of memory */
-static inline bool fnn_wants_grad(const fnn_tensor *t) { return t->meta && (t->meta->requires_grad || t->meta->grad_fn); }
+/* A view whose base got a history by an in-place write wants a gradient too, before its own node is made anew. */
+static inline bool fnn_wants_grad(const fnn_tensor *t) {
+    const fnn_meta *m = t->meta;
+    if (!m) return false;
+    if (m->requires_grad || m->grad_fn) return true;
+    return m->view && m->view->base->grad_fn && m->view->version != fnn_tensor_version(t);
+}
 void fnn_meta_set_grad(fnn_meta *m, fnn_tensor *grad, void *handle); /* takes both over; NULL clears */
 /* The node and output a gradient of t goes to; counted. Makes the accumulator of a leaf, renews a stale view's node. */
 fnn_status fnn_gradient_edge(const fnn_tensor *t, fnn_edge *edge);

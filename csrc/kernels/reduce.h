@@ -133,8 +133,18 @@ static inline K(moments) K(moments_merge)(K(moments) a, K(moments) b) {
 }
 /* A row that stays in the L1 cache is read twice: faster than the recurrence (roofline notes: 44 against 57 us on 4096 x 64)
  * and more accurate. */
+/* sum of (x - pivot): around the row's first element a constant row has mean and spread without any rounding. */
+static inline real K(sum_around)(const real *x, int64_t n, real pivot) {
+    vr p = vr_set1(pivot), s[2] = {vr_set1(0), vr_set1(0)};
+    int64_t i = 0;
+    for (; i + 2 * VR <= n; i += 2 * VR)
+        for (int k = 0; k < 2; k++) s[k] = vr_add(s[k], vr_sub(vr_load(x + i + k * VR), p));
+    if (i < n) s[0] = vr_add(s[0], K(only)(vr_sub(K(get)(x + i, n - i), p), n - i));
+    if ((i += VR) < n) s[1] = vr_add(s[1], K(only)(vr_sub(vr_load_n(x + i, n - i), p), n - i));
+    return vr_reduce_add(vr_add(s[0], s[1]));
+}
 static inline K(moments) K(moments_twice)(const real *x, int64_t n) {
-    real mean = K(sum_row)(x, n) / (real)n;
+    real mean = x[0] + K(sum_around)(x, n, x[0]) / (real)n;
     vr m = vr_set1(mean), s[2] = {vr_set1(0), vr_set1(0)};
     int64_t i = 0;
     for (; i + 2 * VR <= n; i += 2 * VR)

@@ -131,6 +131,8 @@ static fnn_status back_clamp(fnn_backcall *b) {
 
 static fnn_status plan_promoted(fnn_call *c) {
     fnn_tensor *out = c->out;
+    for (int i = 1; i < 3 && c->op == &fnn_op_LERP; i++)
+        if (!(c->in[i]->flags & FNN_T_NUMBER)) FNN_TRY(fnn_want_same_dtype("lerp", i == 1 ? "end" : "weight", c->in[i], c->in[0]->dtype));
     FNN_TRY(fnn_broadcast(c->op->name, out, c->in, 3));
     fnn_keep_layout(out, c->in, 3);
     out->dtype = (uint8_t)fnn_promote(c->in, 3);

@@ -12,7 +12,8 @@ static fnn_status plan_keep(fnn_call *c) { return fnn_plan_pointwise(c, c->in[0]
 static fnn_status plan_bool(fnn_call *c) { return fnn_plan_pointwise(c, FNN_BOOL, 0.3); }
 
 static fnn_status plan_real(fnn_call *c) { /* activations of torch that refuse integers */
-    FNN_TRY(fnn_want_float(c->op->name, "input", c->in[0]));
+    if (!fnn_dtype_is_float(c->in[0]->dtype))
+        return fnn_fail(FNN_ERR_NOT_IMPLEMENTED, "%s: input has dtype %s, expected a floating point dtype", c->op->name, fnn_dtype_name(c->in[0]->dtype));
     return plan_float(c);
 }
 
@@ -20,6 +21,11 @@ static fnn_status plan_neg(fnn_call *c) {
     if (c->in[0]->dtype == FNN_BOOL)
         return fnn_fail(FNN_ERR_RUNTIME, "neg: Negation, the `-` operator, on a bool tensor is not supported. If you are trying to invert "
                                          "a mask, use the `~` or `logical_not()` operator instead.");
+    return plan_keep(c);
+}
+
+static fnn_status plan_abs(fnn_call *c) {
+    if (c->in[0]->dtype == FNN_BOOL) return fnn_fail(FNN_ERR_NOT_IMPLEMENTED, "abs: input has dtype bool, expected a number dtype");
     return plan_keep(c);
 }
 
@@ -144,7 +150,7 @@ static fnn_status back_gelu(fnn_backcall *b) {
 #define FROM_Y .save_out = 1
 
 UNARY(NEG, "neg", "NegBackward0", neg, plan_neg, forward, .backward = back_neg)
-UNARY(ABS, "abs", "AbsBackward0", abs, plan_keep, forward_keep, FROM_X, .backward = back_abs)
+UNARY(ABS, "abs", "AbsBackward0", abs, plan_abs, forward_keep, FROM_X, .backward = back_abs)
 UNARY(SIGN, "sign", "SignBackward0", sign, plan_keep, forward_keep, .backward = back_step)
 UNARY(EXP, "exp", "ExpBackward0", exp, plan_float, forward, FROM_Y, .backward = back_exp)
 UNARY(EXP2, "exp2", "Exp2Backward0", exp2, plan_float, forward, FROM_Y, .backward = back_exp2)

@@ -139,10 +139,16 @@ static PyObject *to_dtype(PyObject *self, int dtype, bool copy) {
     return status ? fnn_raise(status) : fnn_wrap_as(fnn_result_type(&self, 1), &out);
 }
 
-#define TO_METHOD(name, dtype)                                                        \
+/* float() and its kin take memory_format= at most. */
+static PyObject *to_named(PyObject *self, PyObject *args, const char *name, int dtype) {
+    if (PyTuple_GET_SIZE(args))
+        return PyErr_Format(PyExc_TypeError, "%s() takes 0 positional arguments but %zd were given", name, PyTuple_GET_SIZE(args)), NULL;
+    return to_dtype(self, dtype, false);
+}
+#define TO_METHOD(name, dtype)                                                         \
     static PyObject *method_##name(PyObject *self, PyObject *args, PyObject *kwargs) { \
-        (void)args, (void)kwargs;                                                     \
-        return to_dtype(self, dtype, false);                                          \
+        (void)kwargs;                                                                  \
+        return to_named(self, args, #name, dtype);                                     \
     }
 TO_METHOD(float, FNN_F32)
 TO_METHOD(double, FNN_F64)

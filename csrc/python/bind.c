@@ -102,7 +102,7 @@ static int bind_ints(const fnn_param *p, fnn_frame *f, PyObject *o) {
         Py_ssize_t n = PySequence_Fast_GET_SIZE(o);
         for (Py_ssize_t i = 0; i < n; i++)
             if (!is_integer(PySequence_Fast_GET_ITEM(o, i))) return 0;
-    } else if (!is_integer(o)) {
+    } else if (p->strict || !is_integer(o)) {
         return 0;
     }
     return fnn_as_ints(o, list) ? -1 : 1;
@@ -199,7 +199,7 @@ int fnn_signature_bind(const fnn_signature *s, fnn_frame *f, PyObject *const *ar
                 use_default(p, f);
                 ok = 1;
             } else {
-                ok = p->varargs ? (f->attrs.list[p->slot].n = 0, 1) : 0;
+                ok = 0;
             }
         }
         if (ok <= 0) {

@@ -68,6 +68,8 @@ static PyObject *randint(PyObject *m, PyObject *const *args, Py_ssize_t n, PyObj
         g[2] = args[1];
     }
     if (!g[2]) return fnn_missing_arg("randint", "size"), NULL;
+    if (!PyTuple_Check(g[2]) && !PyList_Check(g[2]))
+        return PyErr_Format(PyExc_TypeError, "randint: size is %s, expected a tuple of ints", Py_TYPE(g[2])->tp_name), NULL;
     if (fnn_as_generator(g[3], &gen) || fnn_read_options("randint", g[5], g[7], g[6], g[8], g[9], g[4], &options)) return NULL;
     int dtype = options.dtype >= 0 ? options.dtype : options.out ? TENSOR(options.out)->dtype : FNN_I64;
     if (read_bounds("randint", g[0], g[1], dtype, &draw) || fnn_new_sized("randint", g[2], dtype, &t)) return NULL;

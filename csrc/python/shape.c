@@ -174,7 +174,7 @@ PyObject *fnn_fn_unbind(fnn_frame *f, PyTypeObject *type, PyObject *self) {
     (void)self;
     const fnn_tensor *in = f->in[0];
     fnn_attrs attrs = {.v[0] = f->attrs.v[0]};
-    fnn_status status = in->ndim ? fnn_wrap_dim("unbind", &attrs.v[0].i, in->ndim) : fnn_fail(FNN_ERR_RUNTIME, "unbind: Dimension specified as 0 but tensor has no dimensions");
+    fnn_status status = in->ndim ? fnn_wrap_dim("unbind", &attrs.v[0].i, in->ndim) : fnn_fail(FNN_ERR_INDEX, "unbind: Dimension specified as 0 but tensor has no dimensions");
     return status ? fnn_raise(status) : pieces(&fnn_op_UNBIND, in, in->shape[attrs.v[0].i], &attrs, type);
 }
 

@@ -36,10 +36,11 @@ static int set_kind(fnn_param *p, char *type) {
         fnn_kind kind;
     } kinds[] = {{"Tensor", FNN_K_TENSOR}, {"Tensors", FNN_K_TENSORS}, {"Operand", FNN_K_OPERAND}, {"int", FNN_K_INT},
                  {"float", FNN_K_FLOAT},   {"bool", FNN_K_BOOL},       {"dtype", FNN_K_DTYPE},     {"Generator", FNN_K_GENERATOR},
-                 {"ints", FNN_K_INTS},     {"any", FNN_K_ANY}};
+                 {"ints", FNN_K_INTS},     {"any", FNN_K_ANY},        {"tuple", FNN_K_INTS}};
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
         if (!strcmp(type, kinds[i].name)) {
             p->kind = kinds[i].kind;
+            p->strict = !strcmp(type, "tuple");
             return 0;
         }
     if (strncmp(type, "enum:", 5)) return -1;

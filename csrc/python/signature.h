@@ -4,6 +4,7 @@
  * the op's in[] in order, numbers fill attrs.v[] in order, integer lists attrs.list[] in order.
  *   Tensor, Tensor?   a tensor; with ? None is allowed      Tensors    a list or tuple of tensors
  *   Operand           a tensor or a number                  ints ints? integers in a tuple, list, Size, or one integer
+ *   tuple             integers in a tuple, list or Size
  *   ints...           the same, or as separate arguments    int int? float float? bool dtype? Generator?
  *   any               accepted and ignored (memory_format)
  *   enum:a|b          a string: its position, None is the first                *          what follows is given by keyword only
@@ -25,6 +26,7 @@ typedef struct fnn_param {
     fnn_kind kind;
     bool optional;      /* None is allowed */
     bool varargs;       /* ints... */
+    bool strict;        /* tuple: a bare integer is no list */
     bool has_default;
     bool keyword_only;
     uint8_t slot;       /* position in in[], v[] or list[] */
