@@ -260,6 +260,12 @@ def gru_loop(i: Inputs) -> Run:
     return forward
 
 
+@case("nn.GRUCell 256x64", "gru_cell", flops=2.0 * B * 6 * C * C)
+def gru_cell_fused(i: Inputs) -> Run:
+    x, h, layer = i.normal(B, C), i.normal(B, C), i.module(nn.GRUCell(C, C))
+    return lambda: layer(x, h)
+
+
 @case("nn.GRU 256x16x64", "gru", flops=2.0 * N * 6 * C * C)
 def gru(i: Inputs) -> Run:
     x, layer = i.normal(B, T, C), i.module(nn.GRU(C, C, batch_first=True))

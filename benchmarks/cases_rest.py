@@ -44,8 +44,11 @@ FLOAT: dict[str, tuple[Call, int]] = {
     "mean": (lambda x, y, u: x.mean(1), 1),
     "var": (lambda x, y, u: x.var(1), 1),
     "std": (lambda x, y, u: x.std(1), 1),
-    "max": (lambda x, y, u: x.max(1)[0], 1),
-    "min": (lambda x, y, u: x.min(1)[0], 1),
+    "max": (lambda x, y, u: x.max(), 1),
+    "min": (lambda x, y, u: x.min(), 1),
+    "max_dim": (lambda x, y, u: x.max(1)[0], 1),
+    "min_dim": (lambda x, y, u: x.min(1)[0], 1),
+    "bmm": (lambda x, y, u: torch.bmm(x.view(64, 64, 64), y.view(64, 64, 64)), 3),
     "amax": (lambda x, y, u: x.amax(1), 1),
     "amin": (lambda x, y, u: x.amin(1), 1),
     "logsumexp": (lambda x, y, u: x.logsumexp(1), 1),
@@ -128,6 +131,7 @@ PLAIN: dict[str, Callable[[Any, Any], Any]] = {
 # Views: nothing is moved, only the call is timed.
 VIEWS: dict[str, Callable[[Any, Any], Any]] = {
     "transpose": lambda x, i: x.transpose(0, 1),
+    "t": lambda x, i: x.t(),
     "permute": lambda x, i: x.permute(1, 0),
     "expand": lambda x, i: x[:1].expand(ROWS, COLUMNS),
     "squeeze": lambda x, i: x.squeeze(),

@@ -157,7 +157,7 @@ def cumsum(x: Any, dim: int) -> Any:
 
 @oracle
 def cumprod(x: Any, dim: int) -> Any:
-    return np.cumprod(x, axis=dim)
+    return np.cumprod(x, axis=dim).reshape(x.shape)
 
 
 @oracle

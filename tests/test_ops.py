@@ -54,7 +54,7 @@ def test_gradients_beside_torch(name: str, dtype: str) -> None:
         if not sample.grad:
             continue
         for layout in ("contiguous", *(() if sample.large else LAYOUTS)):
-            if layout == "expanded" and row.inplace:
+            if layout == "expanded" and (row.inplace or name == "std"):  # equal elements: std has no gradient there
                 continue
             _, want = forward_backward(torch, row, sample, dtype, layout)
             _, got = forward_backward(fastnn, row, sample, dtype, layout)

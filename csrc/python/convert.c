@@ -122,7 +122,7 @@ static int infer(PyObject *o, int *dtype, int depth) {
         own = fnn_default_dtype;
     else if (PyLong_Check(o))
         own = FNN_I64;
-    else if (depth && PyUnicode_Check(o)) {
+    else if (depth && PyUnicode_Check(o) && *dtype < 0) { /* first in its list: torch looks for dimensions in it */
         PyErr_SetString(PyExc_ValueError, "tensor: too many dimensions 'str'");
         return -1;
     } else if (is_text(o) || PyComplex_Check(o) || !PySequence_Check(o))
