@@ -51,12 +51,19 @@ def test_program_includes_the_public_header_only() -> None:
     assert re.findall(r'#include "([^"]+)"', PROGRAM.read_text()) == ["fastnn.h"]
 
 
-@pytest.mark.parametrize("isa", ["", "scalar"])
-def test_training_from_c(isa: str, tmp_path: Path) -> None:
-    objects = built_objects() or compile_units(tmp_path)
-    program = tmp_path / "train_mlp"
-    subprocess.run([*COMPILER, *FLAGS, "-O1", "-I", str(ROOT / "csrc"), str(PROGRAM), *map(str, objects), "-o", str(program), "-lm", "-ldl", "-pthread"], check=True)
-    done = subprocess.run([str(program)], capture_output=True, text=True, timeout=120, env={**os.environ, **({"FASTNN_ISA": isa} if isa else {})})
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("train_mlp")
+    objects = [str(o) for o in built_objects() or compile_units(folder)]
+    found = folder / "train_mlp"
+    libraries = ["-o", str(found), "-lm", "-ldl", "-pthread"]
+    subprocess.run([*COMPILER, *FLAGS, "-O1", "-I", str(ROOT / "csrc"), str(PROGRAM), *objects, *libraries], check=True)
+    return found
+
+
+@pytest.mark.parametrize("isa", ["auto", "scalar"])
+def test_training_from_c(isa: str, program: Path) -> None:
+    done = subprocess.run([str(program)], capture_output=True, text=True, timeout=120, env={**os.environ, "FASTNN_ISA": isa})
     assert done.returncode == 0, done.stderr
     losses = re.findall(r"loss (\d\.\d+)", done.stdout)
     assert losses == sorted(losses, reverse=True)
