@@ -19,9 +19,9 @@ from .version import __version__
 
 _C._set_device(device("cpu"))
 
-_blas = _os.environ.get("FASTNN_BLAS", "")
-if "/" in _blas and not _os.path.exists(_blas):
-    _warnings.warn(f"FASTNN_BLAS: there is no {_blas}; products run on fastnn's own kernels", stacklevel=2)
+_blas_path = _os.environ.get("FASTNN_BLAS", "")
+if "/" in _blas_path and not _os.path.exists(_blas_path):
+    _warnings.warn(f"FASTNN_BLAS: there is no {_blas_path}; products run on fastnn's own kernels", stacklevel=2)
 
 inf = _math.inf  # (float and other builtins are torch's names from here on)
 nan = _math.nan

@@ -86,7 +86,9 @@ class Function:
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> Any:
         """Compute one gradient (or None) per input of forward from one gradient per output."""
-        raise NotImplementedError("You must implement either the backward or vjp method for your custom autograd.Function.")
+        raise NotImplementedError(
+            "You must implement either the backward or vjp method for your custom autograd.Function."
+        )
 
     @classmethod
     def apply(cls, *args: Any) -> Any:
@@ -109,14 +111,18 @@ class Function:
         return _record(cls, ctx, args, tensors, outputs)
 
 
-def _record(cls: type[Function], ctx: FunctionCtx, args: tuple[Any, ...], tensors: tuple[Any, ...], outputs: Any) -> Any:
+def _record(
+    cls: type[Function], ctx: FunctionCtx, args: tuple[Any, ...], tensors: tuple[Any, ...], outputs: Any
+) -> Any:
     single = not isinstance(outputs, tuple)
     given = (outputs,) if single else outputs
     inputs = {id(a) for a in tensors}
     # An input handed through gets an object of its own, so that its history is not overwritten; a dirty one is meant to be.
     made = tuple(o.view_as(o) if id(o) in inputs and id(o) not in ctx._dirty else o for o in given)
     wanted = tuple(
-        o for g, o in zip(given, made, strict=True) if isinstance(o, _C.Tensor) and o.is_floating_point() and id(g) not in ctx._non_differentiable
+        o
+        for g, o in zip(given, made, strict=True)
+        if isinstance(o, _C.Tensor) and o.is_floating_point() and id(g) not in ctx._non_differentiable
     )
     places = [i for i, o in enumerate(made) if any(o is w for w in wanted)]
     # The node owns ctx, and an output owns the node: ctx may keep no output that has one, or none is ever freed.

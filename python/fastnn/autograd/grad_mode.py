@@ -37,7 +37,9 @@ class _Mode:
     def __enter__(self) -> None:
         self._before.append(self._enter())
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
         _set_modes(self._before.pop())
 
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:

@@ -15,7 +15,7 @@ from .module import Module
 if TYPE_CHECKING:
     from fastnn import Tensor
 
-_dropout = getattr(_C, "dropout", None)
+_dropout = _C.dropout
 
 
 class _DropoutNd(Module):
