@@ -1,7 +1,7 @@
 """``layout`` and ``memory_format``: names of how a tensor lies in memory.
 
 Tensors here are strided; other layouts can be named, so that scripts can compare with them, and are refused where a
-tensor is made (csrc/python/args.c). Of the memory formats, ``contiguous_format`` and ``preserve_format`` mean something.
+tensor is made (csrc/python/args.c). Of the memory formats, ``contiguous_format`` and ``preserve_format`` count.
 """
 
 from __future__ import annotations

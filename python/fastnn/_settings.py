@@ -1,6 +1,6 @@
 """Switches of torch's that change nothing here, because there is one precision, one device and one order of sums.
 
-Invariant: what was set is what is read back; an unknown value raises.  Read next: __init__.py, which loads this when asked.
+Invariant: what was set is what is read back; an unknown value raises.  Read next: __init__.py, which loads this.
 """
 
 from __future__ import annotations

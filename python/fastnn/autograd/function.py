@@ -42,7 +42,8 @@ class FunctionCtx:
         if len(result) != wanted:
             name = self._function.__name__
             raise RuntimeError(
-                f"function {name}Backward returned an incorrect number of gradients (expected {wanted}, got {len(result)})"
+                f"function {name}Backward returned an incorrect number of gradients "
+                f"(expected {wanted}, got {len(result)})"
             )
         return tuple(g for g, tensor in zip(result, self._is_tensor, strict=True) if tensor)
 
@@ -76,7 +77,7 @@ class FunctionCtx:
 
 
 class Function:
-    """Base of operations with a backward of their own: static methods ``forward(ctx, *args)`` and ``backward(ctx, *grads)``."""
+    """Base of operations with a backward of their own: static methods ``forward(ctx, ...)``, ``backward(ctx, *grads)``."""
 
     @staticmethod
     def forward(ctx: Any, *args: Any, **kwargs: Any) -> Any:
@@ -117,7 +118,7 @@ def _record(
     single = not isinstance(outputs, tuple)
     given = (outputs,) if single else outputs
     inputs = {id(a) for a in tensors}
-    # An input handed through gets an object of its own, so that its history is not overwritten; a dirty one is meant to be.
+    # An input handed through gets an object of its own, so that its history stays; a dirty one's is meant to change.
     made = tuple(o.view_as(o) if id(o) in inputs and id(o) not in ctx._dirty else o for o in given)
     wanted = tuple(
         o
