@@ -556,18 +556,18 @@ def in_use():
     gc.collect()
     return t._C._pool_stats()["bytes_in_use"]
 
-for i in range(150):
+for i in range(900):  # freelists of the interpreter and of ours fill up first
     step(i)
 held = in_use()
 before, blocks = rss(), sys.getallocatedblocks()
-for i in range(600):
+for i in range(2400):
     step(i)
     if i % 50 == 0:
         gc.collect()
-assert in_use() == held, f"{in_use() - held} bytes of tensors more after 600 steps"
+assert in_use() == held, f"{in_use() - held} bytes of tensors more after 2400 steps"
 grown, more = rss() - before, sys.getallocatedblocks() - blocks
-assert grown < 2_000_000, f"{grown} bytes more after 600 steps"
-assert more < 600, f"{more} more Python blocks"  # less than one a step
+assert grown < 2_000_000, f"{grown} bytes more after 2400 steps"
+assert more < 300, f"{more} more Python blocks"
 print("flat")
 """
 

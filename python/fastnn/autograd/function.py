@@ -77,7 +77,7 @@ class FunctionCtx:
 
 
 class Function:
-    """Base of operations with a backward of their own: static methods ``forward(ctx, ...)``, ``backward(ctx, *grads)``."""
+    """Base of operations with a backward of their own: static ``forward(ctx, ...)`` and ``backward(ctx, *grads)``."""
 
     @staticmethod
     def forward(ctx: Any, *args: Any, **kwargs: Any) -> Any:
