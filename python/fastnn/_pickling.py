@@ -107,7 +107,7 @@ class Writer(_PyPickler):
             if state:
                 return _PARAMETER_WITH_STATE, (data, t.requires_grad, OrderedDict(), state)
             return _PARAMETER, (data, t.requires_grad, OrderedDict())
-        args = (
+        args: tuple[Any, ...] = (
             self._storage(t),
             t.storage_offset(),
             tuple(t.size()),

@@ -99,8 +99,8 @@ def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> Any:
     flat = rows.reshape(-1, rows.shape[-1])
     places = np.zeros(len(flat), dtype=np.int64)
     for i, row in enumerate(flat):
-        values, counts = np.unique(row, return_counts=True)
-        places[i] = np.flatnonzero(row == values[counts.argmax()])[-1]
+        found, counts = np.unique(row, return_counts=True)
+        places[i] = np.flatnonzero(row == found[counts.argmax()])[-1]
     indices = _C.from_numpy(places.reshape(rows.shape[:-1])).unsqueeze(dim)
     values = input.gather(dim, indices)
     if not keepdim:

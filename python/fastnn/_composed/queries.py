@@ -87,7 +87,8 @@ def is_shared(self: Tensor) -> bool:
 @function_only
 def promote_types(type1: dtype, type2: dtype) -> dtype:
     """The smallest dtype that holds both."""
-    return _C.result_type(_C.empty(0, dtype=type1), _C.empty(0, dtype=type2))
+    wider: Any = _C.result_type(_C.empty(0, dtype=type1), _C.empty(0, dtype=type2))
+    return wider
 
 
 @function_only

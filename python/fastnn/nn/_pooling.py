@@ -73,7 +73,7 @@ def _max_pool(
 def _flat_index(plan: _Plan, which: Tensor) -> Tensor:
     """The winner's place in the window as its place in the flattened input."""
     n = len(plan.kernel)
-    flat = None
+    flat: Any = None
     for k in range(n):
         inner = 1
         for size in plan.kernel[k + 1 :]:
@@ -258,7 +258,7 @@ def _adaptive_max(name: str, n: int, x: Tensor, output: Any, indices: bool) -> A
         place_of = (..., *(slice(a, b) for a, b in box))
         value, which = x[place_of].reshape([*lead, -1]).max(-1)
         values.append(value)
-        place = None
+        place: Any = None
         widths = [b - a for a, b in box]
         for k in range(n):
             inner = 1

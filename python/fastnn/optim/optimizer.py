@@ -337,7 +337,7 @@ def number(x: Any) -> float:
     return x if type(x) is float else float(x)
 
 
-def check(ok: bool, what: str, value: Any) -> None:
+def check(ok: Any, what: str, value: Any) -> None:
     """Raise ValueError `Invalid <what>: <value>` unless ok."""
     if not ok:
         raise ValueError(f"Invalid {what}: {value}")
