@@ -68,7 +68,8 @@ FLOAT: dict[str, tuple[Call, int]] = {
 }
 # Functions of u alone, which is where all of them are defined, by their name in torch.
 UNARY = """neg abs square exp exp2 expm1 log log2 log10 log1p sqrt rsqrt reciprocal sin cos tan asin acos atan sinh cosh
-tanh sigmoid relu erf erfc erfinv lgamma""".split()
+tanh sigmoid relu erf erfc erfinv lgamma
+digamma""".split()
 
 # The same over x and an index for each element of a (4096, 64) matrix.
 INDEXED: dict[str, Callable[[Any, Any], Any]] = {

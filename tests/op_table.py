@@ -151,7 +151,8 @@ unary("tanh", floor=1, steps=6, lo=-6, hi=6, errors=("torch.tanh(None)", "torch.
 unary("sigmoid", floor=1, steps=6, lo=-9, hi=9)
 unary("erf", floor=1, steps=6, lo=-4, hi=4)
 unary("erfc", steps=16, lo=-3, hi=4)
-unary("lgamma", whole=True, floor=1, steps=24, lo=0.2, hi=9, special=False, grad=False)  # its gradient needs digamma, which is refused by name
+unary("lgamma", whole=True, floor=1, steps=24, lo=0.2, hi=9, special=False)
+unary("digamma", whole=True, floor=1, steps=24, lo=0.2, hi=12, special=False)
 unary("logsigmoid", layout=False, steps=8, lo=-9, hi=9)
 unary("erfinv", steps=24, lo=-0.95, hi=0.95, special=False)
 unary("floor", dtypes=NUMBERS)

@@ -86,6 +86,37 @@ static inline real K(erfinv_one)(real y) {
     return (real)copysign(x, (double)y);
 }
 
+/* psi = lgamma': its asymptotic series from 10 on, psi(x) = psi(x + 1) - 1/x below, psi(x) = psi(1 - x) - pi / tan(pi x)
+ * left of 0, where it has a pole at every integer. */
+static inline real K(digamma_one)(real a) {
+    double x = (double)a, sum = 0;
+    if (x == 0) return (real)copysign(INFINITY, -x);
+    if (x < 0) {
+        const double part = x - floor(x);
+        if (!(part > 0)) return (real)NAN;
+        sum = -3.14159265358979323846 / tan(3.14159265358979323846 * part);
+        x = 1 - x;
+    }
+    for (; x < 10; x++) sum -= 1 / x;
+    const double z = 1 / (x * x);
+    const double tail = z * (1 / 12.0 - z * (1 / 120.0 - z * (1 / 252.0 - z * (1 / 240.0 - z * (1 / 132.0 - z * (691 / 32760.0 - z / 12))))));
+    return (real)(sum + (log(x) - 0.5 / x - tail));
+}
+/* psi' in the same way: psi'(x) = psi'(x + 1) + 1/x^2, psi'(x) = pi^2 / sin^2(pi x) - psi'(1 - x) */
+static inline real K(trigamma_one)(real a) {
+    double x = (double)a, sum = 0, sign = 1;
+    if (x < 0.5) {
+        const double turn = 3.14159265358979323846 / sin(3.14159265358979323846 * (x - floor(x)));
+        sum = turn * turn;
+        sign = -1;
+        x = 1 - x;
+    }
+    for (; x < 10; x++) sum += sign / (x * x);
+    const double z = 1 / (x * x);
+    const double tail = z * (1 / 6.0 - z * (1 / 30.0 - z * (1 / 42.0 - z * (1 / 30.0 - z * (5 / 66.0 - z * (691 / 2730.0 - z * 7 / 6))))));
+    return (real)(sum + sign * ((1 + tail + 0.5 / x) / x));
+}
+
 /* ---- loops over words ---- */
 
 #define FNN_LOAD_STRIDED(buffer, p, stride, count) \

@@ -90,6 +90,7 @@ SLOPE(slope_acos, F(NEG, F(RSQRT, SUB(NUM(1), F(SQUARE, in)))))
 SLOPE(slope_atan, F(RECIPROCAL, ADD(F(SQUARE, in), NUM(1))))
 SLOPE(slope_sinh, F(COSH, in))
 SLOPE(slope_cosh, F(SINH, in))
+SLOPE(slope_lgamma, F(DIGAMMA, in))
 SLOPE(slope_erf, MUL(F(EXP, F(NEG, F(SQUARE, in))), NUM(1.12837916709551257390)))   /* 2/sqrt(pi) e^(-x^2) */
 SLOPE(slope_erfc, MUL(F(EXP, F(NEG, F(SQUARE, in))), NUM(-1.12837916709551257390)))
 SLOPE(slope_erfinv, MUL(F(EXP, F(SQUARE, out)), NUM(0.88622692545275801365)))        /* sqrt(pi)/2 e^(y^2) */
@@ -102,7 +103,7 @@ static fnn_status back_slope(fnn_backcall *b, slope_fn slope) {
 #define BACK(name) \
     static fnn_status back_##name(fnn_backcall *b) { return back_slope(b, slope_##name); }
 BACK(abs) BACK(exp) BACK(exp2) BACK(expm1) BACK(reciprocal) BACK(square) BACK(sin) BACK(cos) BACK(tan) BACK(asin)
-BACK(acos) BACK(atan) BACK(sinh) BACK(cosh) BACK(erf) BACK(erfc) BACK(erfinv)
+BACK(acos) BACK(atan) BACK(sinh) BACK(cosh) BACK(erf) BACK(erfc) BACK(erfinv) BACK(lgamma)
 
 static fnn_status back_neg(fnn_backcall *b) { return fnn_run1(&fnn_op_NEG, &b->dx[0], b->dy[0], NULL); }
 
@@ -136,6 +137,7 @@ static fnn_status back_relu(fnn_backcall *b) { return fnn_slope(&b->dx[0], FNN_B
 static fnn_status back_silu(fnn_backcall *b) { return fnn_slope(&b->dx[0], FNN_B_silu_backward, b->dy[0], &b->in[0]); }
 static fnn_status back_softplus(fnn_backcall *b) { return fnn_slope(&b->dx[0], FNN_B_softplus_backward, b->dy[0], &b->in[0]); }
 static fnn_status back_logsigmoid(fnn_backcall *b) { return fnn_slope(&b->dx[0], FNN_B_logsigmoid_backward, b->dy[0], &b->in[0]); }
+static fnn_status back_digamma(fnn_backcall *b) { return fnn_slope(&b->dx[0], FNN_B_digamma_backward, b->dy[0], &b->in[0]); }
 static fnn_status back_gelu(fnn_backcall *b) {
     int loop = b->attrs && b->attrs->v[0].i ? FNN_B_gelu_tanh_backward : FNN_B_gelu_erf_backward;
     return fnn_slope(&b->dx[0], loop, b->dy[0], &b->in[0]);
@@ -176,7 +178,8 @@ UNARY(SIGMOID, "sigmoid", "SigmoidBackward0", sigmoid, plan_float, forward, FROM
 UNARY(ERF, "erf", "ErfBackward0", erf, plan_float, forward, FROM_X, .backward = back_erf)
 UNARY(ERFC, "erfc", "ErfcBackward0", erfc, plan_float, forward, FROM_X, .backward = back_erfc)
 UNARY(ERFINV, "erfinv", "ErfinvBackward0", erfinv, plan_float, forward, FROM_Y, .backward = back_erfinv)
-UNARY(LGAMMA, "lgamma", "LgammaBackward0", lgamma, plan_float, forward, .backward = NULL)
+UNARY(LGAMMA, "lgamma", "LgammaBackward0", lgamma, plan_float, forward, FROM_X, .backward = back_lgamma)
+UNARY(DIGAMMA, "digamma", "DigammaBackward0", digamma, plan_float, forward, FROM_X, .backward = back_digamma)
 UNARY(FLOOR, "floor", "FloorBackward0", floor, plan_keep, forward_keep, .backward = back_step)
 UNARY(CEIL, "ceil", "CeilBackward0", ceil, plan_keep, forward_keep, .backward = back_step)
 UNARY(ROUND, "round", "RoundBackward0", round, plan_keep, forward_keep, .backward = back_step)
