@@ -17,7 +17,8 @@
 typedef void (*fnn_chunk_fn)(void *ctx, int64_t chunk);
 
 /* Runs fn(ctx, 0) ... fn(ctx, chunks - 1). `work_ns` is the estimated time of all of them on one thread: below about
- * 5 us (workers awake) or 100 us (workers asleep) other threads do not pay and the caller runs them in order. */
+ * 5 us (workers awake) or 100 us (workers asleep) other threads do not pay and the caller runs them in order. Regions
+ * that stayed serial because the workers slept count together: after 100 us of them the next one wakes the workers. */
 void fnn_parallel(int64_t chunks, double work_ns, fnn_chunk_fn fn, void *ctx);
 
 /* How many threads a region may use, the caller included. At the start FASTNN_NUM_THREADS, else OMP_NUM_THREADS, else
@@ -28,7 +29,7 @@ int fnn_get_num_threads(void);
 /* Whether tiny results become zero in the calling thread, and in workers during its regions. False: not possible here. */
 bool fnn_set_flush_denormal(bool on);
 
-/* For tests and benchmarks: the work, in ns, from which a region opens with workers awake and asleep (0 = always);
+/* For tests and benchmarks: the work, in ns, from which a region opens with workers awake and wakes sleepers (0 = always);
  * a negative number restores the default. */
 void fnn_set_parallel_threshold(double awake_ns, double asleep_ns);
 
