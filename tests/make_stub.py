@@ -67,6 +67,8 @@ RESULTS = {
 PLAIN = {
     "_adam_step": "(*args: Any) -> None",
     "_isa": "(*args: Any) -> Any",
+    "_peak_copy": "(bytes: _int, rounds: _int, /) -> _int",
+    "_peak_fma": "(rounds: _int, /) -> _int",
     "_sgd_step": "(*args: Any) -> None",
     "_apply_function": "(*args: Any) -> Any",
     "_build_info": "() -> dict[str, Any]",
