@@ -29,6 +29,8 @@ DEBUG = SANITIZE or os.environ.get("FASTNN_DEBUG", "0") not in ("", "0")
 
 # fastnn.h and what it includes.
 PUBLIC_HEADERS = ("fastnn.h", "core/cpu.h", "core/dtype.h", "core/status.h", "ops/ops.def")
+# What `fastnn bench` runs; the rest of the folder needs torch or a checkout.
+BENCHMARKS = ("cases.py", "cases_rest.py", "steps.py", "measure.py")
 
 
 def compile_flags() -> list[str]:
@@ -108,14 +110,20 @@ class BuildC(build_ext):
 
 
 class BuildPy(build_py):
-    """build_py that also ships the C header, so that a C program can be compiled against an installed wheel."""
+    """build_py that also ships the C header, so that a C program can be compiled against an installed wheel, and the
+    benchmarks.
+    """
 
     def run(self) -> None:
         super().run()
-        for name in () if self.editable_mode else PUBLIC_HEADERS:
-            target = Path(self.build_lib) / "fastnn" / "include" / name
+        if self.editable_mode:
+            return
+        files = {f"include/{name}": ROOT / "csrc" / name for name in PUBLIC_HEADERS}
+        files |= {f"benchmarks/{name}": ROOT / "benchmarks" / name for name in BENCHMARKS}
+        for name, source in files.items():
+            target = Path(self.build_lib) / "fastnn" / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(ROOT / "csrc" / name, target)
+            shutil.copyfile(source, target)
 
 
 SOURCES = sorted(str(p.relative_to(ROOT)) for p in (ROOT / "csrc").rglob("*.c"))

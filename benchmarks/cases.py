@@ -26,6 +26,8 @@ class Inputs:
 
     def __init__(self, dtype: Any) -> None:
         self.dtype, self.leaves = dtype, []
+        # Goes around what torch.compile is to compile, in cases without a backward row.
+        self.compiled: Callable[[Any], Any] = lambda call: call
         self.rng = np.random.default_rng(0)
 
     def normal(self, *shape: int, grad: bool = True, scale: float = 1.0) -> Any:
@@ -64,6 +66,28 @@ class Case:
     backward: bool = True  # time forward + backward, too
     graph: bool = False  # the forward alone runs with gradients on, too
     check: bool = True  # the results are comparable with float64
+    compiled: bool = True  # torch.compile is a rival here: around the forward, or where the case says Inputs.compiled
+    goal: tuple[float, ...] = ()  # the largest ratio to torch: of the forward, of forward + backward
+    goal_us: float = 0.0  # the longest time of the forward alone; 0: none
+    goal_share: float = 0.0  # the smallest share of the measured peak on one thread, backward included; 0: none
+
+    @property
+    def has_goal(self) -> bool:
+        return bool(self.goal or self.goal_us or self.goal_share)
+
+    def row(self, backward: bool) -> dict[str, Any]:
+        """The facts of its forward row, or of its forward + backward row."""
+        return {
+            "case": self.name,
+            "backward": backward,
+            "flops": self.flops * (3 if backward else 1),
+            "moved": 0.0 if backward else self.moved,
+            "check": self.check,
+            "compilable": self.compiled,
+            "goal": self.goal[backward] if backward < len(self.goal) else None,
+            "goal_us": None if backward else self.goal_us or None,
+            "goal_share": self.goal_share or None,
+        }
 
 
 CASES: list[Case] = []
@@ -80,48 +104,50 @@ def case(name: str, *ops: str, **facts: Any) -> Callable[[Callable[[Inputs], Run
 # Operators. "4096" stands for the B * T = 256 * 16 rows of a batch.
 
 
-@case("embedding", "embedding", moved=4 * N * C + 8 * N)
+@case("embedding", "embedding", moved=4 * N * C + 8 * N, goal=(0.8, 0.15))
 def embedding(i: Inputs) -> Run:
     weight, idx = i.normal(V, C), i.ints(V, B, T)
     return lambda: F.embedding(idx, weight)
 
 
-def product(m: int, n: int, k: int) -> None:
-    @case(f"matmul {m}x{k} @ {k}x{n}", "matmul", flops=2.0 * m * n * k)
+def product(m: int, n: int, k: int, *goal: float, share: float = 0.0) -> None:
+    @case(f"matmul {m}x{k} @ {k}x{n}", "matmul", flops=2.0 * m * n * k, goal=goal, goal_share=share)
     def matmul(i: Inputs) -> Run:
         a, b = i.normal(m, k), i.normal(k, n)
         return lambda: a @ b
 
 
-for _m, _n, _k in ((N, 64, 64), (N, 192, 64), (N, 27, 64), (32, 200, 30), (16, 16, 16), (512, 512, 512)):
-    product(_m, _n, _k)
+product(N, 64, 64, 0.85, 0.65, share=0.75)
+product(N, 192, 64, share=0.75)
+product(N, 256, 64, share=0.75)
+product(N, 64, 256, share=0.75)
+product(N, 27, 64, share=0.6)
+product(32, 200, 30)
+product(16, 16, 16)
+product(64, 64, 64, 1.0, 1.0, share=0.8)
+for _n in (128, 256, 512, 1024):
+    product(_n, _n, _n, 1.0, 1.0)
 
 
-@case("matmul 1024x1024 @ 1024x1024", "matmul", flops=2.0 * 1024**3, backward=False)
-def large_matmul(i: Inputs) -> Run:
-    a, b = i.normal(1024, 1024), i.normal(1024, 1024)
-    return lambda: a @ b
-
-
-@case("matmul batched 32x256x256", "matmul", flops=2.0 * 32 * 256**3)
+@case("matmul batched 32x256x256", "matmul", flops=2.0 * 32 * 256**3, goal=(1.0, 1.0))
 def batched_matmul(i: Inputs) -> Run:
     a, b = i.normal(32, 256, 256), i.normal(32, 256, 256)
     return lambda: a @ b
 
 
-@case("linear 64->256 + bias", "linear", flops=2.0 * N * C * 4 * C)
+@case("linear 64->256 + bias", "linear", flops=2.0 * N * C * 4 * C, goal=(0.85, 0.6))
 def linear(i: Inputs) -> Run:
     x, layer = i.normal(B, T, C), i.module(nn.Linear(C, 4 * C))
     return lambda: layer(x)
 
 
-@case("layer norm 4096x64", "layer_norm", moved=8.0 * N * C)
+@case("layer norm 4096x64", "layer_norm", moved=8.0 * N * C, goal=(0.45, 0.25))
 def layer_norm(i: Inputs) -> Run:
     x, layer = i.normal(N, C), i.module(nn.LayerNorm(C))
     return lambda: layer(x)
 
 
-@case("layer norm 4096x768", "layer_norm", moved=8.0 * N * 768)
+@case("layer norm 4096x768", "layer_norm", moved=8.0 * N * 768, goal=(0.9, 0.6))
 def wide_layer_norm(i: Inputs) -> Run:
     x, layer = i.normal(N, 768), i.module(nn.LayerNorm(768))
     return lambda: layer(x)
@@ -133,7 +159,7 @@ def rms_norm(i: Inputs) -> Run:
     return lambda: F.rms_norm(x, (C,), weight, 1e-5)
 
 
-@case("softmax 4096x64", "softmax", moved=8.0 * N * C)
+@case("softmax 4096x64", "softmax", moved=8.0 * N * C, goal=(0.5, 0.5))
 def softmax(i: Inputs) -> Run:
     x = i.normal(N, C)
     return lambda: F.softmax(x, -1)
@@ -145,25 +171,24 @@ def log_softmax(i: Inputs) -> Run:
     return lambda: F.log_softmax(x, -1)
 
 
-@case("cross entropy 4096x27", "cross_entropy", moved=4.0 * N * V + 8 * N)
+@case("cross entropy 4096x27", "cross_entropy", moved=4.0 * N * V + 8 * N, goal=(0.5, 0.5))
 def cross_entropy(i: Inputs) -> Run:
     x, targets = i.normal(N, V), i.ints(V, N)
     return lambda: F.cross_entropy(x, targets)
 
 
-def pointwise(name: str, f: Callable[[Any], Any]) -> None:
-    @case(f"{name} 4096x256", name.split(",")[0], moved=8.0 * N * 4 * C)
+def pointwise(name: str, f: Callable[[Any], Any], *goal: float, columns: int = 4 * C) -> None:
+    @case(f"{name} 4096x{columns}", name.split(",")[0], moved=8.0 * N * columns, goal=goal)
     def apply(i: Inputs) -> Run:
-        x = i.normal(N, 4 * C)
+        x = i.normal(N, columns)
         return lambda: f(x)
 
 
-pointwise("gelu, erf", F.gelu)
-pointwise("gelu, tanh", lambda x: F.gelu(x, approximate="tanh"))
-pointwise("relu", F.relu)
-pointwise("tanh", torch.tanh)
-pointwise("sigmoid", torch.sigmoid)
-pointwise("exp", torch.exp)
+pointwise("gelu, erf", F.gelu, 1.0, 0.7)
+pointwise("gelu, tanh", lambda x: F.gelu(x, approximate="tanh"), 0.3, 0.3)
+for _f in (torch.relu, torch.tanh, torch.sigmoid, torch.exp):
+    pointwise(_f.__name__, _f, 1.0, 1.0)
+    pointwise(_f.__name__, _f, 1.0, 1.0, columns=2560)
 
 
 @case("add 4096x64 + 64", "add", moved=8.0 * N * C)
@@ -178,7 +203,7 @@ def sum_rows(i: Inputs) -> Run:
     return lambda: x.sum(0)
 
 
-@case("copy 4096x64", "copy_", moved=8.0 * N * C, backward=False)
+@case("copy 4096x64", "copy_", moved=8.0 * N * C, backward=False, compiled=False)
 def copy(i: Inputs) -> Run:
     x, y = i.normal(N, C, grad=False), i.normal(N, C, grad=False)
     return lambda: y.copy_(x)
@@ -197,7 +222,7 @@ def heads(x: Any) -> Any:
     return x.view(B, T, H, C // H).transpose(1, 2)
 
 
-@case("attention, additive mask", "matmul", "softmax", "add", flops=ATTENTION_FLOPS)
+@case("attention, additive mask", "matmul", "softmax", "add", flops=ATTENTION_FLOPS, goal=(0.65, 0.65))
 def masked_attention(i: Inputs) -> Run:
     x, (wq, wk, wv, wo) = attention_parts(i)
     mask = torch.triu(torch.full((T, T), float("-inf"), dtype=i.dtype), 1)
@@ -210,7 +235,7 @@ def masked_attention(i: Inputs) -> Run:
     return forward
 
 
-@case("attention, sdpa(is_causal)", "scaled_dot_product_attention", flops=ATTENTION_FLOPS)
+@case("attention, sdpa(is_causal)", "scaled_dot_product_attention", flops=ATTENTION_FLOPS, goal=(0.5, 0.5))
 def causal_attention(i: Inputs) -> Run:
     x, (wq, wk, wv, wo) = attention_parts(i)
 
@@ -221,7 +246,10 @@ def causal_attention(i: Inputs) -> Run:
     return forward
 
 
-@case("causal sdpa 8x512x64", "scaled_dot_product_attention", flops=2.0 * 2 * 8 * 512 * 512 * 64 / 2)
+LONG_FLOPS = 2.0 * 2 * 8 * 512 * 512 * 64 / 2  # half the square is masked
+
+
+@case("causal sdpa 8x512x64", "scaled_dot_product_attention", flops=LONG_FLOPS, goal=(0.6, 0.5))
 def long_attention(i: Inputs) -> Run:
     q, k, v = i.normal(1, 8, 512, 64), i.normal(1, 8, 512, 64), i.normal(1, 8, 512, 64)
     return lambda: F.scaled_dot_product_attention(q, k, v, is_causal=True)
@@ -239,13 +267,13 @@ def gru_step(x: Any, h: Any, update: Any, reset: Any, new: Any) -> Any:
     return (1.0 - z) * h + z * n
 
 
-@case("GRU cell, reset before, 256x64", "cat", "sigmoid", "tanh", flops=2.0 * B * 6 * C * C)
+@case("GRU cell, reset before, 256x64", "cat", "sigmoid", "tanh", flops=2.0 * B * 6 * C * C, goal=(0.5, 0.45))
 def gru_cell(i: Inputs) -> Run:
     x, h, weights = i.normal(B, C), i.normal(B, C), gru_weights(i)
     return lambda: gru_step(x, h, *weights)
 
 
-@case("makemore GRU 256x16x64", "cat", "sigmoid", "tanh", "stack", flops=2.0 * N * 6 * C * C)
+@case("makemore GRU 256x16x64", "cat", "sigmoid", "tanh", "stack", flops=2.0 * N * 6 * C * C, goal=(0.55, 0.5))
 def gru_loop(i: Inputs) -> Run:
     x, weights = i.normal(B, T, C), gru_weights(i)
     start = i.normal(1, C)
@@ -266,16 +294,22 @@ def gru_cell_fused(i: Inputs) -> Run:
     return lambda: layer(x, h)
 
 
-@case("nn.GRU 256x16x64", "gru", flops=2.0 * N * 6 * C * C)
+@case("nn.GRU 256x16x64", "gru", flops=2.0 * N * 6 * C * C, goal=(0.42, 0.35))
 def gru(i: Inputs) -> Run:
     x, layer = i.normal(B, T, C), i.module(nn.GRU(C, C, batch_first=True))
+    return lambda: layer(x)[0]
+
+
+@case("nn.LSTM 256x16x64", "lstm", flops=2.0 * N * 8 * C * C, goal=(0.7, 0.6))
+def lstm(i: Inputs) -> Run:
+    x, layer = i.normal(B, T, C), i.module(nn.LSTM(C, C, batch_first=True))
     return lambda: layer(x)[0]
 
 
 BLOCK_FLOPS = 2.0 * N * C * 12 * C + 2.0 * 2 * N * T * C
 
 
-@case("transformer block (pre-LN, erf GELU)", "layer_norm", "linear", "gelu", flops=BLOCK_FLOPS)
+@case("transformer block (pre-LN, erf GELU)", "layer_norm", "linear", "gelu", flops=BLOCK_FLOPS, goal=(0.7, 0.65))
 def block(i: Inputs) -> Run:
     x, qkv, out = i.normal(B, T, C), i.module(nn.Linear(C, 3 * C)), i.module(nn.Linear(C, C))
     norm1, norm2 = i.module(nn.LayerNorm(C)), i.module(nn.LayerNorm(C))
@@ -293,59 +327,60 @@ def block(i: Inputs) -> Run:
 # What one call costs when there is nothing to compute.
 
 
-def overhead(name: str, *ops: str, graph: bool = False) -> Callable[[Callable[[Inputs], Run]], object]:
-    return case(f"overhead: {name}", *ops, backward=False, graph=graph, check=False)
+def overhead(name: str, *ops: str, us: float, graph: bool = False) -> Callable[[Callable[[Inputs], Run]], object]:
+    facts: dict[str, Any] = {"backward": False, "check": False, "compiled": False, "goal": (1.0,)}
+    return case(f"overhead: {name}", *ops, graph=graph, goal_us=us, **facts)
 
 
-@overhead("a + b 4x4", "add")
+@overhead("a + b 4x4", "add", us=0.2)
 def small_add(i: Inputs) -> Run:
     a, b = i.normal(4, 4, grad=False), i.normal(4, 4, grad=False)
     return lambda: a + b
 
 
-@overhead("a + b 4x4 with graph", "add", graph=True)
+@overhead("a + b 4x4 with graph", "add", us=0.3, graph=True)
 def small_add_graph(i: Inputs) -> Run:
     a, b = i.normal(4, 4), i.normal(4, 4)
     return lambda: a + b
 
 
-@overhead("a * 2.0 4x4", "mul")
+@overhead("a * 2.0 4x4", "mul", us=0.2)
 def small_scale(i: Inputs) -> Run:
     a = i.normal(4, 4, grad=False)
     return lambda: a * 2.0
 
 
-@overhead("a @ b 4x4", "matmul")
+@overhead("a @ b 4x4", "matmul", us=0.3)
 def small_matmul(i: Inputs) -> Run:
     a, b = i.normal(4, 4, grad=False), i.normal(4, 4, grad=False)
     return lambda: a @ b
 
 
-@overhead("view", "view")
+@overhead("view", "view", us=0.12)
 def view(i: Inputs) -> Run:
     a = i.normal(4, 4, grad=False)
     return lambda: a.view(2, 8)
 
 
-@overhead("index a[1]", "select")
+@overhead("index a[1]", "select", us=0.15)
 def index(i: Inputs) -> Run:
     a = i.normal(4, 4, grad=False)
     return lambda: a[1]
 
 
-@overhead("slice a[:, 1:3]", "slice")
+@overhead("slice a[:, 1:3]", "slice", us=0.2)
 def slice_(i: Inputs) -> Run:
     a = i.normal(4, 4, grad=False)
     return lambda: a[:, 1:3]
 
 
-@overhead("nn.Linear(4, 4)", "linear")
+@overhead("nn.Linear(4, 4)", "linear", us=0.8)
 def small_linear(i: Inputs) -> Run:
     x, layer = i.normal(4, 4, grad=False), i.module(nn.Linear(4, 4))
     return lambda: layer(x)
 
 
-@overhead("matmul, tanh, sum, backward", "matmul", "tanh", "sum", graph=True)
+@overhead("matmul, tanh, sum, backward", "matmul", "tanh", "sum", us=2.5, graph=True)
 def small_chain(i: Inputs) -> Run:
     a, b = i.normal(4, 4), i.normal(4, 4)
 
@@ -356,7 +391,7 @@ def small_chain(i: Inputs) -> Run:
     return forward
 
 
-@overhead("AdamW over 52 tensors of 4096")
+@overhead("AdamW over 52 tensors of 4096", us=100)
 def adamw(i: Inputs) -> Run:
     parameters = [nn.Parameter(i.normal(4096, grad=False)) for _ in range(52)]
     for p in parameters:

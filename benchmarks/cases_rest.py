@@ -167,7 +167,7 @@ def indexed_case(name: str, call: Callable[[Any, Any], Any], backward: bool) -> 
         x, index = i.normal(ROWS, COLUMNS), i.ints(COLUMNS, ROWS, COLUMNS)
         return lambda: call(x, index)
 
-    return Case(f"op {name}", build, (name.split(" ")[0],), backward=backward, check=backward)
+    return Case(f"op {name}", build, (name.split(" ")[0],), backward=backward, check=backward, compiled=backward)
 
 
 CASES_REST = [

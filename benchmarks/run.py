@@ -1,13 +1,17 @@
-"""Times fastnn beside PyTorch: every case of cases.py and steps.py, both sides in turn, at equal numbers of threads.
+"""Times fastnn beside PyTorch: every case of cases.py and steps.py, the sides in turn, at equal numbers of threads.
 
-    python benchmarks/run.py [--filter TEXT] [--threads 1,2] [--rounds N] [--json FILE]
+    python benchmarks/run.py [--filter TEXT ...] [--goals] [--threads 1,2] [--rounds N] [--compile] [--avx2]
+                             [--makemore DIR] [--json FILE]
     python benchmarks/run.py --compare OLD.json NEW.json
+    python benchmarks/run.py --chart FILE.json CHART.png
 
-A row gives each side's best and median time, the ratio fastnn / torch of the best times, fastnn's share of the peak,
-and the largest error of output and gradients against torch in float64, relative to the largest value, on the same line,
-so that no speed stands without its error. Peak: for products the best rate any product of this run reached on either
-side; for rows that only move memory that of the better side's copy in the same run.
-Each side is a process of its own (measure.py); while one is timed the other waits on its pipe.
+A row gives each side's best and median time, the ratio fastnn / torch of the best times (with --compile: the better of
+PyTorch as it is and under torch.compile) and the goal beside it, fastnn's share of the machine's peak, and the largest
+error of output and gradients against torch in float64, relative to the largest value, so that no speed stands without
+its error. Peak: float32 fma in registers for rows that count operations, for the others a plain copy of as many bytes,
+both measured in the same run. What misses its goal is marked, and listed at the end.
+Each side is a process of its own (measure.py); while one is timed the others wait on their pipes. A row that fails is
+reported and the run goes on. Read next: report.py (what is printed), measure.py, cases.py.
 """
 
 from __future__ import annotations
@@ -24,17 +28,31 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import report
+from measure import share
 
-SIDES = ("fastnn", "torch")
 SECONDS = 0.1  # per side and round
-PEAK_ROWS = ("matmul 1024x1024 @ 1024x1024", "matmul 512x512 @ 512x512", "matmul batched 32x256x256", "copy 4096x64")
+AVX2 = {"FASTNN_ISA": "avx2", "ATEN_CPU_CAPABILITY": "avx2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"}
+
+
+class RowFailed(Exception):
+    """One side could not do one row."""
 
 
 class Worker:
-    def __init__(self, side: str, threads: int) -> None:
-        program = [sys.executable, str(Path(__file__).with_name("measure.py")), side, str(threads)]
+    """One side's process, started anew after it died."""
+
+    def __init__(self, side: str, args: argparse.Namespace, threads: int) -> None:
+        program = Path(__file__).with_name("measure.py")
+        self.side, self.command = side, [sys.executable, str(program), side, str(threads)]
+        self.command += [args.makemore] if args.makemore else []
+        # torch.compile's own worker processes would run beside what is timed.
+        self.environment = {**os.environ, "TORCHINDUCTOR_COMPILE_THREADS": "1", **(AVX2 if args.avx2 else {})}
+        self.start()
+
+    def start(self) -> None:
         pipe = subprocess.PIPE
-        self.side, self.process = side, subprocess.Popen(program, stdin=pipe, stdout=pipe, text=True)
+        self.process = subprocess.Popen(self.command, stdin=pipe, stdout=pipe, text=True, env=self.environment)
 
     def ask(self, what: str, **request: Any) -> Any:
         assert self.process.stdin and self.process.stdout
@@ -42,8 +60,13 @@ class Worker:
         self.process.stdin.flush()
         line = self.process.stdout.readline()
         if not line:
-            raise SystemExit(f"the {self.side} worker ended at {what} {request} (its traceback is above)")
-        return json.loads(line)
+            status = self.process.wait()
+            self.start()
+            raise RowFailed(f"the {self.side} process ended with status {status}")
+        reply = json.loads(line)
+        if "failed" in reply:
+            raise RowFailed(f"{self.side}: {reply['failed']}")
+        return reply["answer"]
 
     def close(self) -> None:
         assert self.process.stdin
@@ -67,108 +90,85 @@ def arrays(path: str) -> list[np.ndarray]:
         return [file[key] for key in file.files]
 
 
-def measure_row(workers: dict[str, Worker], row: list[Any], rounds: int, folder: str) -> dict[str, Any]:
-    name, backward, flops, moved, check = row
-    taken: dict[str, list[float]] = {side: [] for side in SIDES}
+def measure_row(workers: dict[str, Worker], row: dict[str, Any], rounds: int, folder: str) -> dict[str, Any]:
+    """The row with its times, ratio and errors."""
+    sides = [side for side in workers if side != "compiled" or row["compilable"]]
+    which = {"name": row["case"], "backward": row["backward"]}
+    taken: dict[str, list[float]] = {side: [] for side in sides}
     for turn in range(rounds):
-        for side in SIDES if turn % 2 == 0 else SIDES[::-1]:
-            taken[side] += workers[side].ask("samples", name=name, backward=backward, seconds=SECONDS)
-    flops *= 3 if backward else 1
-    result: dict[str, Any] = {"case": name, "backward": backward, "flops": flops, "moved": moved}
-    for side in SIDES:
+        for side in sides if turn % 2 == 0 else sides[::-1]:
+            taken[side] += workers[side].ask("samples", seconds=SECONDS, **which)
+    result = dict(row)
+    for side in sides:
         result[side] = {"best_us": min(taken[side]) / 1e3, "median_us": statistics.median(taken[side]) / 1e3}
-    result["ratio"] = result["fastnn"]["best_us"] / result["torch"]["best_us"]
-    result["ratio_median"] = result["fastnn"]["median_us"] / result["torch"]["median_us"]
-    if check:
+    rivals = [result[side] for side in sides if side != "fastnn"]
+    for key, times in (("ratio", "best_us"), ("ratio_median", "median_us")):
+        result[key] = result["fastnn"][times] / min(rival[times] for rival in rivals)
+    if row["check"]:
         path = os.path.join(folder, "reference.npz")
-        workers["torch"].ask("results", name=name, backward=backward, dtype="float64", path=path)
+        workers["torch"].ask("results", dtype="float64", path=path, **which)
         reference = arrays(path)
-        for side in SIDES:
-            result[side]["error"] = error(workers[side], name, backward, reference, folder)
+        for side in ("fastnn", "torch"):
+            result[side]["error"] = error(workers[side], **which, reference=reference, folder=folder)
     return result
 
 
-def run(threads: int, text: str, rounds: int) -> list[dict[str, Any]]:
-    """All rows at one number of threads, printed as they come."""
-    workers = {side: Worker(side, threads) for side in SIDES}
+def run(threads: int, args: argparse.Namespace) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """All rows at one number of threads, printed as they come, and the machine's peaks."""
+    sides = ["fastnn", "torch", *(["compiled"] if args.compile else [])]
+    workers = {side: Worker(side, args, threads) for side in sides}
+    results = []
     with tempfile.TemporaryDirectory() as folder:
-        every = workers["fastnn"].ask("rows", text="")
-        peaks = peak_rates(workers, [r for r in every if r[0] in PEAK_ROWS and not r[1]], rounds, folder)
-        print(f"\n{threads} thread(s)", end="; ")
-        print(f"peak {peaks['flops']:.0f} GFLOP/s (best product), {peaks['moved']:.0f} GB/s (copy of 1 MB)")
-        print(f"{'':44} {'fastnn us':>19} {'torch us':>19}{'':27} {'error':>8} {'error':>8}")
-        print(f"{'':44} {'best':>9} {'median':>9} {'best':>9} {'median':>9}", end=" ")
-        print(f"{'ratio':>6} {'rate':>12} {'peak':>5}  {'fastnn':>8} {'torch':>8}")
-        results = []
-        for row in every:
-            if text in row[0]:
-                result = measure_row(workers, row, rounds, folder)
-                results.append({"threads": threads, **result})
-                print(line(result, peaks), flush=True)
+        rows = workers["fastnn"].ask("facts", texts=args.filter, goals=args.goals)
+        peaks = workers["fastnn"].ask("peaks")
+        print(report.head(threads, peaks, args.compile))
+        for row in rows:
+            result: dict[str, Any] = {"threads": threads, **row}
+            try:
+                result.update(measure_row(workers, row, args.rounds, folder))
+                ns = result["fastnn"]["best_us"] * 1e3
+                result["rate"], result["unit"], result["share"] = share(row, ns, peaks)
+            except RowFailed as failure:
+                result["failed"] = str(failure)
+            results.append(result)
+            print(report.line(result, args.compile), flush=True)
     for worker in workers.values():
         worker.close()
-    return results
+    return results, peaks
 
 
-def peak_rates(workers: dict[str, Worker], rows: list[Any], rounds: int, folder: str) -> dict[str, float]:
-    peaks = {"flops": 0.0, "moved": 0.0}
-    for row in rows:
-        result = measure_row(workers, [*row[:4], False], rounds, folder)
-        best_ns = min(result[side]["best_us"] for side in SIDES) * 1e3
-        for what in peaks:
-            peaks[what] = max(peaks[what], result[what] / best_ns)
-    return peaks
-
-
-def line(result: dict[str, Any], peaks: dict[str, float]) -> str:
-    label = result["case"] + (" fwd+bwd" if result["backward"] else "")
-    times = " ".join(f"{result[s][k]:9.2f}" for s in SIDES for k in ("best_us", "median_us"))
-    ns = result["fastnn"]["best_us"] * 1e3
-    what = "flops" if result["flops"] else "moved"
-    unit = "GFLOP/s" if what == "flops" else "GB/s"
-    rate = f"{result[what] / ns:6.1f} {unit:7}"[:12] if result[what] else ""
-    share = f"{100 * result[what] / ns / peaks[what]:4.0f}%" if result[what] and peaks[what] else ""
-    errors = " ".join(f"{result[s]['error']:8.1e}" if "error" in result[s] else " " * 8 for s in SIDES)
-    return f"{label:44.44} {times} {result['ratio']:6.2f} {rate:>12} {share:>5} {errors}"
-
-
-def compare(old_path: str, new_path: str) -> None:
-    """Two --json files: fastnn's best times and ratios beside each other, the largest changes of the ratio first."""
-
-    def load(path: str) -> dict[Any, Any]:
-        rows = json.loads(Path(path).read_text())["rows"]
-        return {(r["threads"], r["case"], r["backward"]): r for r in rows}
-
-    old, new = load(old_path), load(new_path)
-    shared = sorted(old.keys() & new.keys(), key=lambda k: new[k]["ratio"] / old[k]["ratio"], reverse=True)
-    print(f"{'':47} {'old us':>9} {'new us':>9} {'new/old':>8} {'old ratio':>9} {'new ratio':>9}")
-    for key in shared:
-        a, b = old[key], new[key]
-        label = f"{key[0]}T {key[1]}" + (" fwd+bwd" if key[2] else "")
-        times = a["fastnn"]["best_us"], b["fastnn"]["best_us"]
-        change = times[1] / times[0]
-        print(f"{label:47.47} {times[0]:9.2f} {times[1]:9.2f} {change:8.2f} {a['ratio']:9.2f} {b['ratio']:9.2f}")
-    for title, missing in (("only in old", old.keys() - new.keys()), ("only in new", new.keys() - old.keys())):
-        for key in sorted(missing):
-            print(f"{title}: {key}")
-
-
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description="Times fastnn beside PyTorch.")
-    parser.add_argument("--filter", default="", metavar="TEXT", help="only cases whose name contains TEXT")
+    parser.add_argument("--filter", nargs="+", default=[], metavar="TEXT", help="only cases with a TEXT in their name")
+    parser.add_argument("--goals", action="store_true", help="only cases that have a goal")
     parser.add_argument("--threads", default="1,2", help="numbers of threads, comma separated (default: 1,2)")
     parser.add_argument("--rounds", type=int, default=5, help="turns of each side (default: 5)")
+    parser.add_argument("--compile", action="store_true", help="torch.compile is a third side, where it applies")
+    parser.add_argument("--avx2", action="store_true", help="every side keeps to AVX2")
+    parser.add_argument("--makemore", metavar="DIR", help="holds makemore.py and names.txt: adds its rows")
     parser.add_argument("--json", metavar="FILE", help="write the rows to FILE")
     parser.add_argument("--compare", nargs=2, metavar=("OLD", "NEW"), help="compare two --json files and stop")
+    parser.add_argument("--chart", nargs=2, metavar=("FILE", "PNG"), help="draw a --json file's ratios and stop")
     args = parser.parse_args()
     if args.compare:
-        compare(*args.compare)
-        return
-    rows = [row for threads in args.threads.split(",") for row in run(int(threads), args.filter, args.rounds)]
+        report.compare(*args.compare)
+        return 0
+    if args.chart:
+        report.chart(*args.chart)
+        return 0
+    rows: list[dict[str, Any]] = []
+    peaks: dict[str, Any] = {}
+    for threads in args.threads.split(","):
+        results, peaks[threads] = run(int(threads), args)
+        rows += results
+    print(report.summary(rows))
+    if args.goals and not args.makemore:
+        print("left out: the rows of makemore.py (--makemore DIR)")
     if args.json:
-        about = {"machine": platform.machine(), "python": platform.python_version()}
+        about = {"machine": platform.machine(), "python": platform.python_version(), "avx2": args.avx2, "peaks": peaks}
         Path(args.json).write_text(json.dumps({**about, "rows": rows}, indent=1) + "\n")
+    return 1 if any("failed" in row for row in rows) else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -146,9 +146,8 @@ def _parser() -> _OneLineParser:
     _add_train(commands)
     _add_sample(commands)
     bench = commands.add_parser("bench", help="time fastnn's operators and training steps on this machine")
-    bench.add_argument("--filter", default="", metavar="TEXT", help="only the cases whose name contains TEXT")
+    bench.add_argument("--filter", nargs="+", default=[], metavar="TEXT", help="only cases with a TEXT in their name")
     bench.add_argument("--threads", type=_positive_int, help="how many threads (default: as fastnn chooses)")
-    bench.add_argument("--from", dest="folder", metavar="DIR", help="the benchmarks folder of a source checkout")
     commands.add_parser("info", help="print version, instruction set, BLAS, threads and build")
     return parser
 
@@ -183,13 +182,13 @@ def _info() -> int:
 
 
 def _bench(args: argparse.Namespace) -> int:
-    """Runs the part of the checkout's benchmarks/ that needs no torch; the comparison with it is benchmarks/run.py."""
-    places = [Path(args.folder)] if args.folder else [Path(__file__).parents[2] / "benchmarks", Path("benchmarks")]
-    folder = next((place for place in places if (place / "cases.py").is_file()), None)
-    if folder is None:
-        looked = " or ".join(map(str, places))
-        raise UserError(f"no cases.py in {looked}: run it in a source checkout or give --from DIR")
-    sys.path.insert(0, str(folder.resolve()))
+    """Runs the part of benchmarks/ that needs no torch: the wheel brings it, a checkout has it beside python/.
+
+    The comparison with torch is benchmarks/run.py.
+    """
+    here = Path(__file__).parent
+    folder = next(place for place in (here / "benchmarks", here.parents[1] / "benchmarks") if place.is_dir())
+    sys.path.insert(0, str(folder))
     import importlib
 
     return int(importlib.import_module("measure").bench(args.filter, args.threads))
