@@ -65,11 +65,12 @@ RESULTS = {
 
 # What has no signature of its own: functions of the module ...
 PLAIN = {
-    "_adam_step": "(*args: Any) -> None",
+    "_adam_group": "(group: dict[str, Any], state: dict[Any, Any], fresh: Callable[[Any], Any], /) -> None",
+    "_drop_grads": "(tensors: Sequence[Tensor], /) -> None",
     "_isa": "(*args: Any) -> Any",
     "_peak_copy": "(bytes: _int, rounds: _int, /) -> _int",
     "_peak_fma": "(rounds: _int, /) -> _int",
-    "_sgd_step": "(*args: Any) -> None",
+    "_sgd_group": "(group: dict[str, Any], state: dict[Any, Any], fresh: Callable[[Any], Any], /) -> None",
     "_apply_function": "(*args: Any) -> Any",
     "_build_info": "() -> dict[str, Any]",
     "_kernel_backward": "(op: str, dy: tuple[_Array | None, ...], saved: tuple[_Array | None, ...], names: tuple[str, ...], call: bytes, wanted: _int, /) -> tuple[_Array | None, ...]",

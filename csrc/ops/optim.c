@@ -208,7 +208,13 @@ fnn_status fnn_adam_step(int64_t n, tensor_list params, tensor_list grads, tenso
     FNN_TRY(check_lists("adam_step", n, list, names));
     FNN_TRY(check_steps("adam_step", n, steps));
     FNN_TRY(prepare("adam_step", &u, list));
-    for (int64_t i = 0; i < n; i++) u.items[i].adam = adam_numbers(options, count_step(steps[i]));
+    double counted = NAN; /* parameters that started together share their numbers */
+    fnn_adam_numbers numbers = {0};
+    for (int64_t i = 0; i < n; i++) {
+        double step = count_step(steps[i]);
+        if (step != counted) numbers = adam_numbers(options, counted = step);
+        u.items[i].adam = numbers;
+    }
     run(&u, list);
     return FNN_OK;
 }

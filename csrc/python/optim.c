@@ -1,140 +1,194 @@
-/* _adam_step and _sgd_step: lists of tensors from Python to the multi-tensor steps of ops/optim.c.
+/* _adam_group, _sgd_group: one parameter group from Python to the multi-tensor steps of ops/optim.c; _drop_grads.
  *
- * Invariant: every list is checked for length and types before the step starts, and none is read after the GIL is released.
- * Their contracts stand in the docstrings of fastnn/optim/adam.py and sgd.py. */
+ * They read the group's options and the state dicts as they are at this call, since scripts change both between steps: nothing
+ * is remembered from one step to the next. Gradients come from the tensors' autograd records, so no Python object is made
+ * of them. Invariant: Python code (fresh state, numbers that are tensors) runs first; from the first pointer taken to the
+ * end of the step none does. What the steps compute stands in the docstrings of fastnn/optim/adam.py and sgd.py.
+ * It does not: make state (the callers' `fresh` does), keep the tensors alive (ops/optim.c pins their storages). */
 #include "py.h"
 
-#define MAX_LISTS 6
+enum { PARAM, GRAD, FIRST, SECOND, LARGEST, STEP, LISTS };
 
-typedef struct lists {
+typedef struct group {
     const char *op;
-    Py_ssize_t n;
-    const fnn_tensor **all;            /* one block for all lists */
-    const fnn_tensor **at[MAX_LISTS];  /* NULL where None was given */
-} lists;
+    PyObject *dict, *state;   /* borrowed: the group, and the table tensor -> state dict */
+    Py_ssize_t n;             /* parameters that have a gradient */
+    const fnn_tensor **block; /* one for all lists */
+    const fnn_tensor **at[LISTS];
+    bool *first;              /* SGD: the buffer holds nothing yet */
+    bool any_first;
+} group;
 
-static int wrong_length(const char *op, const char *name, Py_ssize_t found, Py_ssize_t wanted) {
-    PyErr_Format(PyExc_ValueError, "%s: %s has length %zd, expected %zd, the length of params", op, name, found, wanted);
+/* Every name that is looked up in a group or a state dict, interned once. */
+#define NAMES(X) \
+    X(params) X(lr) X(betas) X(eps) X(weight_decay) X(amsgrad) X(maximize) X(decoupled_weight_decay) X(momentum) X(dampening) X(nesterov) \
+    X(exp_avg) X(exp_avg_sq) X(max_exp_avg_sq) X(step) X(momentum_buffer)
+#define FIELD(name) PyObject *name;
+static struct names {
+    NAMES(FIELD)
+} name;
+
+/* ---- options ---- */
+
+static PyObject *option(const group *g, PyObject *key) {
+    PyObject *value = PyDict_GetItemWithError(g->dict, key);
+    if (!value && !PyErr_Occurred()) PyErr_SetObject(PyExc_KeyError, key);
+    return value;
+}
+static int number_option(const group *g, PyObject *key, double *value) {
+    PyObject *o = option(g, key);
+    return o ? fnn_as_double(o, value) : -1;
+}
+static int flag_option(const group *g, PyObject *key, bool *value) {
+    PyObject *o = option(g, key);
+    int on = o ? PyObject_IsTrue(o) : -1;
+    *value = on > 0;
+    return on < 0 ? -1 : 0;
+}
+
+/* ---- parameters ---- */
+
+static const fnn_tensor *grad_of(PyObject *p) { return TENSOR(p)->meta ? TENSOR(p)->meta->grad : NULL; }
+
+/* The list of parameters, after every one with a gradient has a state; `wanted`: the entry that tells. NULL: no state. */
+static PyObject *parameters(group *g, PyObject *wanted, PyObject *fresh) {
+    PyObject *list = option(g, name.params);
+    if (list && !PyList_Check(list)) PyErr_Format(PyExc_TypeError, "%s: params must be a list of Tensors, not %.100s", g->op, Py_TYPE(list)->tp_name);
+    if (!list || !PyList_Check(list)) return NULL;
+    g->first = PyMem_Calloc((size_t)PyList_GET_SIZE(list) + 1, sizeof *g->first);
+    if (!g->first) return PyErr_NoMemory();
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(list); i++) {
+        PyObject *p = PyList_GET_ITEM(list, i);
+        if (!fnn_is_tensor(p)) return PyErr_Format(PyExc_TypeError, "%s: params[%zd] must be a Tensor, not %.100s", g->op, i, Py_TYPE(p)->tp_name);
+        if (!grad_of(p)) continue;
+        g->n++;
+        if (!wanted) continue;
+        PyObject *own = PyDict_GetItemWithError(g->state, p), *have = own && PyDict_Check(own) ? PyDict_GetItemWithError(own, wanted) : NULL;
+        if (!have && PyErr_Occurred()) return NULL;
+        if (have && have != Py_None) continue;
+        g->first[g->n - 1] = g->any_first = true;
+        PyObject *made = PyObject_CallOneArg(fresh, p);
+        if (!made) return NULL;
+        Py_DECREF(made);
+    }
+    return list;
+}
+
+/* The tensor under a key of p's state. */
+static const fnn_tensor *state_of(const group *g, PyObject *p, PyObject *key) {
+    PyObject *own = PyDict_GetItemWithError(g->state, p), *value = own && PyDict_Check(own) ? PyDict_GetItemWithError(own, key) : NULL;
+    if (value && fnn_is_tensor(value)) return TENSOR(value);
+    if (!PyErr_Occurred())
+        PyErr_Format(PyExc_TypeError, "%s: the state of a parameter has %.100s as %R, expected a Tensor", g->op, value ? Py_TYPE(value)->tp_name : "nothing", key);
+    return NULL;
+}
+
+/* Fills the lists; keys[l] NULL: list l is not used. */
+static int collect(group *g, PyObject *list, PyObject *const *keys) {
+    g->block = PyMem_New(const fnn_tensor *, LISTS * g->n + 1);
+    if (!g->block) return PyErr_NoMemory(), -1;
+    for (int l = 0; l < LISTS; l++) g->at[l] = l <= GRAD || keys[l] ? g->block + l * g->n : NULL;
+    Py_ssize_t k = 0;
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(list) && k < g->n; i++) {
+        PyObject *p = PyList_GET_ITEM(list, i);
+        if (!fnn_is_tensor(p) || !grad_of(p)) continue;
+        g->at[PARAM][k] = TENSOR(p);
+        g->at[GRAD][k] = grad_of(p);
+        for (int l = FIRST; l < LISTS; l++)
+            if (keys[l] && !(g->at[l][k] = state_of(g, p, keys[l]))) return -1;
+        k++;
+    }
+    if (k == g->n) return 0; /* else: making the fresh states took gradients away */
+    PyErr_Format(PyExc_RuntimeError, "%s: the parameters changed while their state was made", g->op);
     return -1;
 }
 
-/* args[i] is a list or tuple of n tensors; None where optional says so. */
-static int read_list(lists *l, int i, const char *name, PyObject *o, bool optional) {
-    if (o == Py_None && optional) return 0;
-    if (!PyList_Check(o) && !PyTuple_Check(o)) {
-        PyErr_Format(PyExc_TypeError, "%s: %s must be a list of Tensors, not %.100s", l->op, name, Py_TYPE(o)->tp_name);
-        return -1;
-    }
-    if (PySequence_Fast_GET_SIZE(o) != l->n) return wrong_length(l->op, name, PySequence_Fast_GET_SIZE(o), l->n);
-    PyObject **items = PySequence_Fast_ITEMS(o);
-    l->at[i] = l->all + i * l->n;
-    for (Py_ssize_t k = 0; k < l->n; k++) {
-        if (!fnn_is_tensor(items[k])) {
-            PyErr_Format(PyExc_TypeError, "%s: %s[%zd] must be a Tensor, not %.100s", l->op, name, k, Py_TYPE(items[k])->tp_name);
-            return -1;
-        }
-        l->at[i][k] = TENSOR(items[k]);
-    }
+static int start(group *g, const char *op, PyObject *const *args, Py_ssize_t nargs) {
+    *g = (group){.op = op};
+    if (nargs != 3 || !PyDict_Check(args[0]) || !PyDict_Check(args[1]))
+        return PyErr_Format(PyExc_TypeError, "%s takes a group dict, a state dict and a function", op), -1;
+    g->dict = args[0];
+    g->state = args[1];
     return 0;
 }
 
-static int start(lists *l, const char *op, PyObject *params, Py_ssize_t nargs, Py_ssize_t wanted) {
-    *l = (lists){.op = op};
-    if (nargs != wanted) {
-        PyErr_Format(PyExc_TypeError, "%s takes exactly %zd positional arguments, found %zd", op, wanted, nargs);
-        return -1;
-    }
-    if (!PyList_Check(params) && !PyTuple_Check(params)) {
-        PyErr_Format(PyExc_TypeError, "%s: params must be a list of Tensors, not %.100s", op, Py_TYPE(params)->tp_name);
-        return -1;
-    }
-    l->n = PySequence_Fast_GET_SIZE(params);
-    l->all = PyMem_New(const fnn_tensor *, MAX_LISTS * l->n + 1);
-    if (!l->all) PyErr_NoMemory();
-    return l->all ? 0 : -1;
+static PyObject *finish(group *g, int failed, fnn_status status) {
+    PyMem_Free(g->first);
+    PyMem_Free(g->block);
+    if (failed) return NULL;
+    return status ? fnn_raise(status) : Py_NewRef(Py_None);
 }
 
-/* Fills n doubles from args; flags follow. */
-static int read_numbers(PyObject *const *args, int n, double *values, int n_flags, bool *flags) {
-    for (int i = 0; i < n; i++)
-        if (fnn_as_double(args[i], &values[i])) return -1;
-    for (int i = 0; i < n_flags; i++) {
-        int on = PyObject_IsTrue(args[n + i]);
-        if (on < 0) return -1;
-        flags[i] = on;
-    }
-    return 0;
+/* ---- Adam ---- */
+
+static int adam_options(const group *g, fnn_adam_options *o, bool *amsgrad) {
+    PyObject *betas = option(g, name.betas), *pair = betas ? PySequence_Tuple(betas) : NULL;
+    int failed = !pair;
+    if (pair && PyTuple_GET_SIZE(pair) != 2) failed = (PyErr_SetString(PyExc_ValueError, "_adam_group: betas must be two numbers"), -1);
+    if (!failed) failed = fnn_as_double(PyTuple_GET_ITEM(pair, 0), &o->beta1) || fnn_as_double(PyTuple_GET_ITEM(pair, 1), &o->beta2);
+    Py_XDECREF(pair);
+    return failed || number_option(g, name.lr, &o->lr) || number_option(g, name.eps, &o->eps) || number_option(g, name.weight_decay, &o->weight_decay) ||
+           flag_option(g, name.amsgrad, amsgrad) || flag_option(g, name.maximize, &o->maximize) || flag_option(g, name.decoupled_weight_decay, &o->decoupled);
 }
 
-static PyObject *adam_step(PyObject *module, PyObject *const *args, Py_ssize_t nargs) {
+/* _adam_group(group, state, fresh): fresh(p) gives p a state. */
+static PyObject *adam_group(PyObject *module, PyObject *const *args, Py_ssize_t nargs) {
     (void)module;
-    static const char *const names[MAX_LISTS] = {"params", "grads", "exp_avgs", "exp_avg_sqs", "max_exp_avg_sqs", "steps"};
-    lists l;
-    double number[5];
-    bool flag[3]; /* amsgrad, maximize, decoupled */
-    if (start(&l, "_adam_step", nargs ? args[0] : NULL, nargs, 14)) return NULL;
-    int failed = 0;
-    for (int i = 0; i < MAX_LISTS && !failed; i++) failed = read_list(&l, i, names[i], args[i], i == 4);
-    if (!failed) failed = read_numbers(args + 6, 5, number, 3, flag);
-    if (!failed && flag[0] != (l.at[4] != NULL)) {
-        PyErr_SetString(PyExc_ValueError, "_adam_step: max_exp_avg_sqs must be a list with amsgrad=True, and None without");
-        failed = -1;
-    }
-    fnn_adam_options o = {.maximize = false};
-    if (!failed) {
-        o = (fnn_adam_options){.lr = number[0], .beta1 = number[1], .beta2 = number[2], .eps = number[3], .weight_decay = number[4],
-                               .decoupled = flag[2], .maximize = flag[1]};
-        fnn_status status = fnn_adam_step(l.n, l.at[0], l.at[1], l.at[2], l.at[3], l.at[4], l.at[5], &o);
-        if (status) failed = (fnn_raise(status), -1);
-    }
-    PyMem_Free(l.all);
-    return failed ? NULL : Py_NewRef(Py_None);
+    group g;
+    fnn_adam_options o;
+    bool amsgrad;
+    fnn_status status = FNN_OK;
+    if (start(&g, "_adam_group", args, nargs) || adam_options(&g, &o, &amsgrad)) return NULL;
+    PyObject *keys[LISTS] = {[FIRST] = name.exp_avg, [SECOND] = name.exp_avg_sq, [LARGEST] = amsgrad ? name.max_exp_avg_sq : NULL, [STEP] = name.step};
+    PyObject *list = parameters(&g, name.step, args[2]);
+    int failed = !list || collect(&g, list, keys);
+    if (!failed) status = fnn_adam_step(g.n, g.at[PARAM], g.at[GRAD], g.at[FIRST], g.at[SECOND], g.at[LARGEST], g.at[STEP], &o);
+    return finish(&g, failed, status);
 }
 
-/* A list of n truth values; None: NULL. The caller frees it. */
-static int read_first(lists *l, PyObject *o, bool **first) {
-    *first = NULL;
-    if (o == Py_None) return 0;
-    if (!PyList_Check(o)) {
-        PyErr_Format(PyExc_TypeError, "%s: first must be a list of bools or None, not %.100s", l->op, Py_TYPE(o)->tp_name);
-        return -1;
-    }
-    if (PyList_GET_SIZE(o) != l->n) return wrong_length(l->op, "first", PyList_GET_SIZE(o), l->n);
-    *first = PyMem_New(bool, l->n + 1);
-    if (!*first) return PyErr_NoMemory(), -1;
-    for (Py_ssize_t k = 0; k < l->n; k++) (*first)[k] = PyList_GET_ITEM(o, k) == Py_True;
-    return 0;
-}
+/* ---- SGD ---- */
 
-static PyObject *sgd_step(PyObject *module, PyObject *const *args, Py_ssize_t nargs) {
+/* _sgd_group(group, state, fresh): fresh(p) gives p a momentum buffer with any values; it is first written, then read. */
+static PyObject *sgd_group(PyObject *module, PyObject *const *args, Py_ssize_t nargs) {
     (void)module;
-    static const char *const names[] = {"params", "grads", "buffers"};
-    lists l;
-    double number[4];
-    bool flag[2], *first = NULL; /* nesterov, maximize */
-    if (start(&l, "_sgd_step", nargs ? args[0] : NULL, nargs, 10)) return NULL;
-    int failed = 0;
-    for (int i = 0; i < 3 && !failed; i++) failed = read_list(&l, i, names[i], args[i], i == 2);
-    if (!failed) failed = read_first(&l, args[3], &first);
-    if (!failed) failed = read_numbers(args + 4, 4, number, 2, flag);
-    if (!failed && !l.at[2] && number[1] != 0) {
-        PyErr_SetString(PyExc_ValueError, "_sgd_step: buffers is None, expected a list of Tensors, as momentum is not 0");
-        failed = -1;
+    group g;
+    fnn_sgd_options o;
+    fnn_status status = FNN_OK;
+    if (start(&g, "_sgd_group", args, nargs)) return NULL;
+    if (number_option(&g, name.lr, &o.lr) || number_option(&g, name.momentum, &o.momentum) || number_option(&g, name.dampening, &o.dampening) ||
+        number_option(&g, name.weight_decay, &o.weight_decay) || flag_option(&g, name.nesterov, &o.nesterov) || flag_option(&g, name.maximize, &o.maximize))
+        return NULL;
+    PyObject *keys[LISTS] = {[FIRST] = o.momentum != 0 ? name.momentum_buffer : NULL}, *list = parameters(&g, keys[FIRST], args[2]);
+    int failed = !list || collect(&g, list, keys);
+    if (!failed) status = fnn_sgd_step(g.n, g.at[PARAM], g.at[GRAD], g.at[FIRST], g.any_first ? g.first : NULL, &o);
+    return finish(&g, failed, status);
+}
+
+/* ---- gradients ---- */
+
+/* _drop_grads(tensors): p.grad = None for each. */
+static PyObject *drop_grads(PyObject *module, PyObject *tensors) {
+    (void)module;
+    PyObject *list = PySequence_Fast(tensors, "_drop_grads: expected a sequence of Tensors");
+    if (!list) return NULL;
+    for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(list); i++) {
+        PyObject *p = PySequence_Fast_GET_ITEM(list, i);
+        if (fnn_is_tensor(p) && TENSOR(p)->meta) fnn_meta_set_grad(TENSOR(p)->meta, NULL, NULL);
     }
-    if (!failed) {
-        fnn_sgd_options o = {.lr = number[0], .momentum = number[1], .dampening = number[2], .weight_decay = number[3], .nesterov = flag[0],
-                             .maximize = flag[1]};
-        fnn_status status = fnn_sgd_step(l.n, l.at[0], l.at[1], l.at[2], first, &o);
-        if (status) failed = (fnn_raise(status), -1);
-    }
-    PyMem_Free(first);
-    PyMem_Free(l.all);
-    return failed ? NULL : Py_NewRef(Py_None);
+    Py_DECREF(list);
+    Py_RETURN_NONE;
 }
 
 static PyMethodDef functions[] = {
-    {"_adam_step", (PyCFunction)(void (*)(void))adam_step, METH_FASTCALL, NULL},
-    {"_sgd_step", (PyCFunction)(void (*)(void))sgd_step, METH_FASTCALL, NULL},
+    {"_adam_group", (PyCFunction)(void (*)(void))adam_group, METH_FASTCALL, NULL},
+    {"_sgd_group", (PyCFunction)(void (*)(void))sgd_group, METH_FASTCALL, NULL},
+    {"_drop_grads", drop_grads, METH_O, NULL},
     {NULL, NULL, 0, NULL}};
 
-int fnn_init_optim(PyObject *module) { return PyModule_AddFunctions(module, functions); }
+int fnn_init_optim(PyObject *module) {
+#define INTERN(text)                                                    \
+    name.text = PyUnicode_InternFromString(#text);                      \
+    if (!name.text) return -1;
+    NAMES(INTERN)
+    return PyModule_AddFunctions(module, functions);
+}

@@ -22,9 +22,7 @@ from .optimizer import (
     check_lr,
     check_supported,
     evaluate,
-    number,
     start_step,
-    with_grad,
 )
 
 
@@ -40,11 +38,9 @@ class Adam(Optimizer):
     Source: Kingma and Ba 2015; Reddi et al. 2018 (amsgrad);
     https://docs.pytorch.org/docs/stable/generated/torch.optim.Adam.html
 
-    The C call, one a group, is
-        _C._adam_step(params, grads, exp_avgs, exp_avg_sqs, max_exp_avg_sqs, steps,
-                      lr, beta1, beta2, eps, weight_decay, amsgrad, maximize, decoupled)
-    The first four and `steps` are lists of equal length; `steps` holds 0-d float32 tensors that the call increases by
-    1; max_exp_avg_sqs is a list with amsgrad, else None; scalars are Python floats and bools. In tensor operations,
+    The C call, one a group, is _C._adam_group(group, state, fresh): it reads the group's options, and per parameter
+    with a gradient the tensors of its state dict; `fresh(p)` makes that dict for a new parameter. "step" is a 0-d
+    float32 tensor that the call increases by 1; "max_exp_avg_sq" is read with amsgrad only. In tensor operations,
     with t the increased step as a double and all scalar arithmetic in double:
         g = -g  if maximize
         p.mul_(1 - lr * weight_decay)  if decoupled, else  g = g.add(p, alpha=weight_decay)   (if weight_decay != 0)
@@ -106,43 +102,21 @@ class Adam(Optimizer):
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """One update of all parameters that have a gradient; returns the closure's loss."""
-        loss = evaluate(closure)
+        loss = None if closure is None else evaluate(closure)
         for group in self.param_groups:
             check_supported(group["differentiable"])
-            params, grads = with_grad(group)
-            if not params:
-                continue
-            amsgrad = group["amsgrad"]
-            states = self._states(params, amsgrad)
-            beta1, beta2 = group["betas"]
-            _C._adam_step(
-                params,
-                grads,
-                [s["exp_avg"] for s in states],
-                [s["exp_avg_sq"] for s in states],
-                [s["max_exp_avg_sq"] for s in states] if amsgrad else None,
-                [s["step"] for s in states],
-                number(group["lr"]),
-                number(beta1),
-                number(beta2),
-                number(group["eps"]),
-                number(group["weight_decay"]),
-                amsgrad,
-                group["maximize"],
-                group["decoupled_weight_decay"],
-            )
+            _C._adam_group(group, self.state, self._fresh_amsgrad if group["amsgrad"] else self._fresh)
         return loss
 
-    def _states(self, params: list[Any], amsgrad: bool) -> list[dict[str, Any]]:
-        """The parameters' state dicts, filled with zeros where they are new."""
-        table = self.state
-        states = [table[p] for p in params]
-        for p, own in zip(params, states, strict=True):
-            if own:
-                continue
-            own["step"] = start_step()
-            own["exp_avg"] = fastnn.zeros_like(p, requires_grad=False)
-            own["exp_avg_sq"] = fastnn.zeros_like(p, requires_grad=False)
-            if amsgrad:
-                own["max_exp_avg_sq"] = fastnn.zeros_like(p, requires_grad=False)
-        return states
+    def _fresh(self, p: Any) -> dict[str, Any]:
+        """The state dict of a parameter before its first step."""
+        own: dict[str, Any] = self.state[p]
+        own["step"] = start_step()
+        own["exp_avg"] = fastnn.zeros_like(p, requires_grad=False)
+        own["exp_avg_sq"] = fastnn.zeros_like(p, requires_grad=False)
+        return own
+
+    def _fresh_amsgrad(self, p: Any) -> dict[str, Any]:
+        own = self._fresh(p)
+        own["max_exp_avg_sq"] = fastnn.zeros_like(p, requires_grad=False)
+        return own

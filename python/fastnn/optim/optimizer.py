@@ -17,6 +17,7 @@ from itertools import chain
 from typing import Any, TypeAlias
 
 import fastnn
+from fastnn import _C
 from fastnn.utils.hooks import RemovableHandle
 
 ParamsT: TypeAlias = Iterable[Any]
@@ -226,10 +227,11 @@ class Optimizer:
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Drop the gradients of all parameters, or fill them with zeros if set_to_none is False."""
         for group in self.param_groups:
+            if set_to_none:
+                _C._drop_grads(group["params"])
+                continue
             for p in group["params"]:
-                if set_to_none:
-                    p.grad = None
-                elif p.grad is not None:
+                if p.grad is not None:
                     if p.grad.grad_fn is not None:
                         p.grad.detach_()
                     else:
@@ -319,22 +321,6 @@ def evaluate(closure: Callable[[], Any] | None) -> Any:
         return None
     with fastnn.enable_grad():
         return closure()
-
-
-def with_grad(group: dict[str, Any]) -> tuple[list[Any], list[Any]]:
-    """The group's parameters that have a gradient, and those gradients."""
-    params, grads = [], []
-    for p in group["params"]:
-        g = p.grad
-        if g is not None:
-            params.append(p)
-            grads.append(g)
-    return params, grads
-
-
-def number(x: Any) -> float:
-    """An option that may be a 1-element tensor, as a float."""
-    return x if type(x) is float else float(x)
 
 
 def check(ok: Any, what: str, value: Any) -> None:

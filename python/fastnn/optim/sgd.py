@@ -2,7 +2,7 @@
 
 Invariant: one C call updates a whole group in place, outside the tape, in the order of PyTorch's per-tensor loop (same
 bits).
-Does not: build lists for parameters without gradient. Read next: adam.py.
+Does not: touch parameters without gradient. Read next: adam.py.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 import fastnn
 from fastnn import _C
 
-from .optimizer import Optimizer, ParamsT, check, check_fused, check_lr, check_supported, evaluate, number, with_grad
+from .optimizer import Optimizer, ParamsT, check, check_fused, check_lr, check_supported, evaluate
 
 
 class SGD(Optimizer):
@@ -27,11 +27,9 @@ class SGD(Optimizer):
     Source: https://docs.pytorch.org/docs/stable/generated/torch.optim.SGD.html; Nesterov momentum: Sutskever et al.
     2013.
 
-    The C call, one a group, is
-        _C._sgd_step(params, grads, buffers, first, lr, momentum, dampening, weight_decay, nesterov, maximize)
-    params, grads: lists of tensors of equal shapes and dtypes. buffers: list of tensors, or None if momentum is 0.
-    first: list of bools, True where the buffer is uninitialised and takes a copy of the (decayed) gradient; None when
-    no entry is True. In tensor operations:
+    The C call, one a group, is _C._sgd_group(group, state, fresh): it reads the group's options and, if momentum is
+    not 0, per parameter with a gradient the buffer in its state dict. `fresh(p)` makes the buffer of a new parameter:
+    it is "first", takes a copy of the (decayed) gradient and may hold anything before. In tensor operations:
         g = -g if maximize;  g = g + weight_decay * p (add with alpha) if weight_decay != 0
         b.copy_(g) if first else b.mul_(momentum).add_(g, alpha=1 - dampening)
         g = g.add(b, alpha=momentum) if nesterov else b;  p.add_(g, alpha=-lr)
@@ -85,36 +83,12 @@ class SGD(Optimizer):
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """One update of all parameters that have a gradient; returns the closure's loss."""
-        loss = evaluate(closure)
+        loss = None if closure is None else evaluate(closure)
         for group in self.param_groups:
             check_supported(group["differentiable"])
-            params, grads = with_grad(group)
-            if not params:
-                continue
-            momentum = number(group["momentum"])
-            buffers, first = self._buffers(params) if momentum != 0 else (None, None)
-            _C._sgd_step(
-                params,
-                grads,
-                buffers,
-                first,
-                number(group["lr"]),
-                momentum,
-                number(group["dampening"]),
-                number(group["weight_decay"]),
-                group["nesterov"],
-                group["maximize"],
-            )
+            _C._sgd_group(group, self.state, self._fresh)
         return loss
 
-    def _buffers(self, params: list[Any]) -> tuple[list[Any], list[bool] | None]:
-        """Momentum buffers, made where missing; which of them are new (None if none is)."""
-        states = [self.state[p] for p in params]
-        buffers = [s.get("momentum_buffer") for s in states]
-        first = [b is None for b in buffers]
-        if True not in first:
-            return buffers, None
-        for i, p in enumerate(params):
-            if first[i]:
-                buffers[i] = states[i]["momentum_buffer"] = fastnn.empty_like(p, requires_grad=False)
-        return buffers, first
+    def _fresh(self, p: Any) -> None:
+        """A momentum buffer for a parameter that has none; its first step writes it."""
+        self.state[p]["momentum_buffer"] = fastnn.empty_like(p, requires_grad=False)
