@@ -397,3 +397,21 @@ def adamw(i: Inputs) -> Run:
     for p in parameters:
         p.grad = i.normal(4096, grad=False)
     return torch.optim.AdamW(parameters, lr=1e-3).step
+
+
+@case("nn.RNN 256x16x64", "rnn", flops=2.0 * N * 2 * C * C, goal=(0.7, 0.6))
+def rnn(i: Inputs) -> Run:
+    x, layer = i.normal(B, T, C), i.module(nn.RNN(C, C, batch_first=True))
+    return lambda: layer(x)[0]
+
+
+@case("nn.LSTMCell 256x64", "lstm_cell", flops=2.0 * B * 8 * C * C)
+def lstm_cell_fused(i: Inputs) -> Run:
+    x, h, c, layer = i.normal(B, C), i.normal(B, C), i.normal(B, C), i.module(nn.LSTMCell(C, C))
+    return lambda: layer(x, (h, c))[0]
+
+
+@case("nn.RNNCell 256x64", "rnn_cell", flops=2.0 * B * 2 * C * C)
+def rnn_cell_fused(i: Inputs) -> Run:
+    x, h, layer = i.normal(B, C), i.normal(B, C), i.module(nn.RNNCell(C, C))
+    return lambda: layer(x, h)

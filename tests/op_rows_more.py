@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from op_table import ALL, BAD_DIM, LARGE, NUMBERS, Gen, Sample, function, method, row
+from op_table import ALL, BAD_DIM, LARGE, NUMBERS, Gen, Sample, Samples, function, method, row
 
 # --- indexing ----------------------------------------------------------------------------------------------------------------------------
 
@@ -258,6 +258,38 @@ def _gru(lib: Any, x: Any, h: Any, *w: Any) -> Any:
 
 
 row("gru", _gru, lambda g: (Sample((g.f(t, b, i), g.f(1, b, n), g.f(3 * n, i), g.f(3 * n, n), g.f(3 * n), g.f(3 * n)), large=t == 16) for t, b, i, n in ((4, 3, 5, 2), (1, 1, 1, 1), (16, 33, 24, 20))), steps=128, whole=True, grad_steps=256, errors=("torch.nn.GRU(4, 3)(y5)", "torch.nn.GRU(4, 3)(torch.zeros(2, 2, 5))", "torch.nn.GRU(4, 3)(torch.zeros(2, 2, 4), torch.zeros(2, 2, 3))"))
+
+
+def _recurrent(gates: int, states: int, *, cell: bool = False, kwargs: tuple[dict[str, Any], ...] = ({},)) -> Samples:
+    """x, h (and c), w_ih, w_hh, b_ih, b_hh: tiny, smallest, and large enough for chunks that form their share of the weight gradients."""
+
+    def samples(g: Gen) -> Iterator[Sample]:
+        for t, b, i, n in ((4, 3, 5, 2), (1, 1, 1, 1), (16, 33, 24, 20)):
+            first = [g.f(b, n) if cell else g.f(1, b, n) for _ in range(states)]
+            weights = (g.f(gates * n, i), g.f(gates * n, n), g.f(gates * n), g.f(gates * n))
+            for k in kwargs:
+                yield Sample((g.f(b, i) if cell else g.f(t, b, i), *first, *weights), k, large=t == 16)
+
+    return samples
+
+
+_HOW = (True, 1, 0.0, True, False, False)
+
+
+def _rnn(lib: Any, x: Any, h: Any, *w: Any, relu: bool = False) -> Any:
+    return (lib.rnn_relu if relu else lib.rnn_tanh)(x, h, list(w), *_HOW)
+
+
+# Weights small enough that differences do not grow from step to step, as they do in a chaotic net, and tanh does not saturate.
+def _rnn_samples(g: Gen, cell: bool = False) -> Iterator[Sample]:
+    for s in _recurrent(1, 1, cell=cell, kwargs=({}, {"relu": True}))(g):
+        yield Sample((*s.args[:2], *(0.2 * w for w in s.args[2:])), s.kwargs, large=s.large)
+
+
+row("rnn", _rnn, _rnn_samples, steps=128, whole=True, grad_steps=256, errors=("torch.nn.RNN(4, 3)(y5)", "torch.nn.RNN(4, 3)(torch.zeros(2, 2, 5))", "torch.nn.RNN(4, 3)(torch.zeros(2, 2, 4), torch.zeros(2, 2, 3))"))
+row("rnn_cell", lambda lib, *a, relu=False: (lib.rnn_relu_cell if relu else lib.rnn_tanh_cell)(*a), lambda g: _rnn_samples(g, cell=True), layout=False, steps=32, whole=True, grad_steps=64, errors=("torch.nn.RNNCell(4, 3)(y5[None])", "torch.nn.RNNCell(4, 3)(x, torch.zeros(1, 9))"))
+row("lstm", lambda lib, x, h, c, *w: lib.lstm(x, (h, c), list(w), *_HOW), _recurrent(4, 2), steps=128, whole=True, grad_steps=256, errors=("torch.nn.LSTM(4, 3)(y5)", "torch.nn.LSTM(4, 3)(torch.zeros(2, 2, 5))", "torch.nn.LSTM(4, 3)(torch.zeros(2, 2, 4), (torch.zeros(1, 2, 3), torch.zeros(2, 2, 3)))"))
+row("lstm_cell", lambda lib, x, h, c, *w: lib.lstm_cell(x, (h, c), *w), _recurrent(4, 2, cell=True), layout=False, steps=32, whole=True, grad_steps=64, errors=("torch.nn.LSTMCell(4, 3)(y5[None])", "torch.nn.LSTMCell(4, 3)(x, (torch.zeros(1, 3), torch.zeros(1, 9)))"))
 
 # --- random fills and creation (their streams: test_random.py) ---------------------------------------------------------------------------
 

@@ -244,3 +244,35 @@ def gru(x: Any, h: Any, *weights: Any) -> Any:
         h = gru_cell(xt, h, *weights)
         states.append(h)
     return [np.stack(states), h[None]]
+
+
+@oracle
+def rnn_cell(x: Any, h: Any, w: Any, u: Any, b: Any, c: Any, relu: bool = False) -> Any:
+    a = x @ w.T + b + h @ u.T + c
+    return np.maximum(a, 0) if relu else np.tanh(a)
+
+
+@oracle
+def rnn(x: Any, h: Any, *weights: Any, relu: bool = False) -> Any:
+    states, h = [], h[0]
+    for xt in x:
+        h = rnn_cell(xt, h, *weights, relu=relu)
+        states.append(h)
+    return [np.stack(states), h[None]]
+
+
+@oracle
+def lstm_cell(x: Any, h: Any, state: Any, w: Any, u: Any, b: Any, c: Any) -> Any:
+    sigmoid = ORACLES["sigmoid"]
+    i, f, g, o = np.split(x @ w.T + b + h @ u.T + c, 4, -1)
+    state = sigmoid(f) * state + sigmoid(i) * np.tanh(g)
+    return [sigmoid(o) * np.tanh(state), state]
+
+
+@oracle
+def lstm(x: Any, h: Any, state: Any, *weights: Any) -> Any:
+    outputs, h, state = [], h[0], state[0]
+    for xt in x:
+        h, state = lstm_cell(xt, h, state, *weights)
+        outputs.append(h)
+    return [np.stack(outputs), h[None], state[None]]

@@ -4,7 +4,7 @@
  * strides, the packing and the blocking of K (an interrupted chain is stored and reloaded unchanged). So instruction sets,
  * thread counts and layouts give the same bits, and tiles may differ between machines.
  * Does not: split the sum over K or choose chunks (ops/product.c), allocate, touch more of C than the task's (M,N).
- * Read next: gemm_task.h, ops/product.c. GRU and attention use gemm_block on local matrices.
+ * Read next: gemm_task.h, ops/product.c. Recurrent nets and attention use gemm_block on local matrices.
  *
  * Why tiles of 6 x 4 words on 32 registers: 24 accumulators, 4 words of B, 1 broadcast of A. 24 fma take 12 cycles where two
  * start per cycle; their 10 loads take 5. Narrow panels take more rows, so that at least 8 chains hide the latency of fma.

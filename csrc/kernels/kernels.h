@@ -12,7 +12,7 @@
 #include "kernels/attention_task.h"
 #include "kernels/gemm_task.h"
 #include "kernels/optim_numbers.h"
-#include "kernels/gru_task.h"
+#include "kernels/recurrent_task.h"
 #include "core/dtype.h"
 
 /* An elementwise loop over n elements; contract in loops.def. ptr: outputs first; stride in bytes, one per pointer. */

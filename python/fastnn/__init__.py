@@ -42,7 +42,8 @@ _SUBMODULES = {
 _LAZY = {
     "save": "serialization", "load": "serialization", "compile": "_compile", "autocast": "amp", "install_as_torch": "_alias",
     "manual_seed": "random", "seed": "random", "initial_seed": "random", "get_rng_state": "random", "set_rng_state": "random",
-    "gru": "nn._recurrent", "finfo": "_dtype_info", "iinfo": "_dtype_info", "set_printoptions": "_tensor_str",
+    "gru": "nn._recurrent", "lstm": "nn._recurrent", "rnn_tanh": "nn._recurrent", "rnn_relu": "nn._recurrent",
+    "lstm_cell": "nn._recurrent", "rnn_tanh_cell": "nn._recurrent", "rnn_relu_cell": "nn._recurrent", "finfo": "_dtype_info", "iinfo": "_dtype_info", "set_printoptions": "_tensor_str",
     "FloatTensor": "_tensor_types", "DoubleTensor": "_tensor_types", "LongTensor": "_tensor_types", "IntTensor": "_tensor_types",
     "ByteTensor": "_tensor_types", "BoolTensor": "_tensor_types",
     "layout": "_layout", "memory_format": "_layout", "strided": "_layout", "sparse_coo": "_layout", "sparse_csr": "_layout",

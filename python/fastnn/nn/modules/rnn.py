@@ -1,7 +1,7 @@
 """RNN, LSTM, GRU and their cells.
 
 Invariant: parameter names, their order and the order of their draws are torch's; every one is drawn from
-U(-1/sqrt(H), 1/sqrt(H)).  Read next: ../_recurrent.py (the time loops), ../utils/rnn.py (packed sequences).
+U(-1/sqrt(H), 1/sqrt(H)).  Read next: ../_recurrent.py (layers), ../utils/rnn.py (packed sequences).
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from fastnn import _C
 
 from .. import _recurrent as R
 from .. import init
-from .._activations import dropout
 from ..parameter import Parameter
 from .module import Module
 
@@ -142,24 +141,9 @@ class RNNBase(Module):
                 raise RuntimeError(f"{name} {wanted}, got {list(tensor.shape)}")
 
     def _run(self, x: Any, state: tuple[Any, ...], sizes: list[int] | None) -> tuple[Any, tuple[Any, ...]]:
-        """All layers; x is (T,B,I), or (rows,I) with the rows at each time in `sizes`."""
-        lasts: list[tuple[Any, ...]] = []
-        for layer in range(self.num_layers):
-            outputs = []
-            for direction in range(self._directions):
-                k = layer * self._directions + direction
-                weights = {short: getattr(self, name) for short, name in self._names[k].items()}
-                first = tuple(s[k] for s in state)
-                if sizes is None:
-                    y, last = R.run_layer(self.mode, x, first, weights, direction == 1)
-                else:
-                    y, last = R.run_packed_layer(self.mode, x, sizes, first, weights, direction == 1)
-                outputs.append(y)
-                lasts.append(last)
-            x = outputs[0] if len(outputs) == 1 else _C.cat(outputs, -1)
-            if self.dropout > 0 and self.training and layer < self.num_layers - 1:
-                x = dropout(x, self.dropout)
-        return x, tuple(_C.stack(list(parts), 0) for parts in zip(*lasts, strict=False))
+        weights = [{short: getattr(self, name) for short, name in names.items()} for names in self._names]
+        dropout = self.dropout if self.training else 0.0
+        return R.run_layers(self.mode, x, state, weights, self._directions, dropout, sizes)
 
     def forward(self, input: Any, hx: Any = None) -> Any:
         from ..utils.rnn import PackedSequence
@@ -364,9 +348,6 @@ class RNNCellBase(Module):
                 )
         return x, states, batched
 
-    def _input_part(self, x: Any) -> Any:
-        return _C.linear(x, self.weight_ih, self.bias_ih)
-
 
 class RNNCell(RNNCellBase):
     """One step of RNN."""
@@ -387,8 +368,8 @@ class RNNCell(RNNCellBase):
         if self.nonlinearity not in ("tanh", "relu"):
             raise RuntimeError(f"Unknown nonlinearity: {self.nonlinearity}")
         x, (h,), batched = self._prepare(input, None if hx is None else (hx,), 1)
-        act = _C.tanh if self.nonlinearity == "tanh" else _C.relu
-        h = R.rnn_step(self._input_part(x), h, self.weight_hh, self.bias_hh, act)
+        weights = (self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
+        h = _C._rnn_cell(x, h, *weights, nonlinearity=self.nonlinearity)
         return h if batched else h.squeeze(0)
 
 
@@ -402,7 +383,7 @@ class LSTMCell(RNNCellBase):
 
     def forward(self, input: Any, hx: Any = None) -> Any:
         x, (h, c), batched = self._prepare(input, None if hx is None else tuple(hx), 2)
-        h, c = R.lstm_step(self._input_part(x), h, c, self.weight_hh, self.bias_hh)
+        h, c = _C._lstm_cell(x, h, self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh, c)
         return (h, c) if batched else (h.squeeze(0), c.squeeze(0))
 
 
