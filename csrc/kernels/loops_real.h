@@ -5,17 +5,15 @@
 
 /* ---- activations over words; formulas as in torch.nn.functional ---- */
 
-/* 0.5 x (1 + erf(x / sqrt 2)) */
+/* x (1 + erf(x / sqrt 2)) / 2 = max(x, 0) - |x| Q(|x|), Q the normal tail: nothing cancels at negative x */
 static inline vr K(gelu_erf_word)(vr x) {
-    vr e = vr_erf(vr_mul(x, vr_set1((real)0.70710678118654752440)));
-    return vr_mul(vr_mul(x, vr_set1((real)0.5)), vr_add(vr_set1(1), e));
+    vr t = vr_min(vr_set1(40), vr_abs(x)), positive = vr_max(vr_set1((real)-0.0), x); /* infinity times 0 is no number */
+    return vr_fma(vr_neg(t), vr_normal_tail(t), positive);
 }
-/* d/dx: 0.5 (1 + erf(x / sqrt 2)) + x e^(-x^2/2) / sqrt(2 pi) */
+/* d/dx: D(|x|) for x < 0, 1 - D(|x|) for x > 0, D(t) = (t Q(t))' */
 static inline vr K(gelu_erf_slope)(vr x) {
-    vr e = vr_erf(vr_mul(x, vr_set1((real)0.70710678118654752440)));
-    vr cdf = vr_mul(vr_set1((real)0.5), vr_add(vr_set1(1), e));
-    vr pdf = vr_mul(vr_exp(vr_mul(vr_mul(x, x), vr_set1((real)-0.5))), vr_set1((real)0.39894228040143267794));
-    return vr_fma(x, pdf, cdf);
+    vr d = vr_normal_bend(vr_abs(x));
+    return vr_select(vr_lt(x, vr_set1(0)), d, vr_sub(vr_set1(1), d));
 }
 /* sqrt(2/pi) (x + 0.044715 x^3) */
 static inline vr K(gelu_tanh_inner)(vr x) {
@@ -27,11 +25,14 @@ static inline vr K(gelu_tanh_word)(vr x) {
     vr u = K(gelu_tanh_inner)(x);
     return vr_mul(x, vr_sigmoid(vr_add(u, u)));
 }
-/* d/dx: s + x s (1 - s) 2 inner'(x), s = sigmoid(2 inner); 1 - s as sigmoid(-2 inner), exact where s is near 1 */
+/* d/dx: s + x s (1 - s) 2 inner'(x), s = sigmoid(2 inner); s and 1 - s are 1/(1 + e) and e/(1 + e), e = e^-|2 inner|, in
+ * one order or the other: both exact where s is near 0 or 1 */
 static inline vr K(gelu_tanh_slope)(vr x) {
-    vr u = K(gelu_tanh_inner)(x), u2 = vr_add(u, u), s = vr_sigmoid(u2), one = vr_set1(1);
+    vr u = K(gelu_tanh_inner)(x), u2 = vr_add(u, u), one = vr_set1(1);
+    vr e = vr_exp(vr_neg(vr_abs(u2))), large = vr_div(one, vr_add(one, e)), small = vr_mul(e, large);
     vr di = vr_mul(vr_set1((real)(2 * 0.79788456080286535588)), vr_fma(vr_mul(x, x), vr_set1((real)(3 * 0.044715)), one));
-    return vr_fma(vr_mul(vr_mul(x, s), vr_sigmoid(vr_neg(u2))), di, s);
+    vr s = vr_select(vr_lt(u2, vr_set1(0)), small, large);
+    return vr_fma(vr_mul(x, vr_mul(large, small)), di, s);
 }
 /* d/dx x sigmoid(x): s (1 + x (1 - s)) */
 static inline vr K(silu_slope)(vr x) {

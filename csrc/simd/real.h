@@ -83,6 +83,8 @@
 #define vr_tanh FNN_V(tanh)
 #define vr_sigmoid FNN_V(sigmoid)
 #define vr_erf FNN_V(erf)
+#define vr_normal_tail FNN_V(normal_tail)
+#define vr_normal_bend FNN_V(normal_bend)
 #define vr_sin FNN_V(sin)
 #define vr_cos FNN_V(cos)
 #endif

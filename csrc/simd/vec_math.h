@@ -8,6 +8,7 @@
  * Read next: kernels/loops.h, which runs these over arrays. */
 #ifndef FNN_VEC_MATH_H
 #define FNN_VEC_MATH_H
+#include "simd/vec_pieces.h"
 
 /* c[0] + c[1] x + ... + c[n-1] x^(n-1), Horner */
 FNN_WORD vf vf_poly(vf x, const float *c, int n) {
@@ -140,10 +141,6 @@ FNN_WORD vf vf_log1p(vf x) { /* in double: there 1 + x keeps what matters */
 
 /* ---- tanh(|x|) = -u / (u + 2), u = e^(-2|x|) - 1; sigmoid(x) = 1 / (1 + e^-x), for x < 0 as e^x / (1 + e^x) ---- */
 
-FNN_WORD vf vf_tanh(vf x) {
-    vf u = vf_expm1(vf_mul(vf_abs(x), vf_set1(-2.0f)));
-    return vf_copysign(vf_div(u, vf_add(u, vf_set1(2.0f))), x);
-}
 FNN_WORD vd vd_tanh(vd x) {
     vd u = vd_expm1(vd_mul(vd_abs(x), vd_set1(-2.0)));
     return vd_copysign(vd_div(u, vd_add(u, vd_set1(2.0))), x);
@@ -157,17 +154,6 @@ FNN_WORD vd vd_sigmoid(vd x) {
     return vd_div(vd_select(vd_lt(x, vd_set1(0.0)), e, one), vd_add(one, e));
 }
 
-/* ---- erf: x P(x^2) below 0.9, sign(x) (1 - e^(-t Q(t))), t = |x|, above; from 4 on it is 1 ---- */
-
-FNN_WORD vf vf_erf(vf x) {
-    vf t = vf_abs(x), z = vf_mul(x, x);
-    vf p = FNN_POLY(vf, z, 1.1283791f, -0.37612626f, 0.112836f, -0.026854444f, 0.0051895357f, -0.0008020842f, 7.889123e-05f);
-    vf c = vf_min(vf_set1(4.0f), t);
-    vf q = FNN_POLY(vf, c, 1.128641f, 0.6351815f, 0.10618763f, -0.023720197f, 0.0036229244f, -0.0003180611f, 1.0763317e-05f);
-    vf large = vf_sub(vf_set1(1.0f), vf_exp(vf_neg(vf_mul(c, q))));
-    return vf_select(vf_lt(t, vf_set1(0.9f)), vf_mul(x, p), vf_copysign(large, x));
-}
-
 /* lane by lane through libm; `f` is a double function of C */
 #define FNN_LANES_D(f, x) \
     double t[8]; \
@@ -175,6 +161,15 @@ FNN_WORD vf vf_erf(vf x) {
     for (int i = 0; i < 8; i++) t[i] = f(t[i]); \
     return vd_load(t)
 FNN_WORD vd vd_erf(vd x) { FNN_LANES_D(erf, x); }
+/* as vf_normal_tail and vf_normal_bend */
+FNN_WORD vd vd_normal_tail(vd t) {
+    vd q = vd_sub(vd_set1(1.0), vd_erf(vd_mul(t, vd_set1(0.70710678118654752440))));
+    return vd_mul(vd_set1(0.5), q);
+}
+FNN_WORD vd vd_normal_bend(vd t) {
+    vd density = vd_mul(vd_exp(vd_mul(vd_mul(t, t), vd_set1(-0.5))), vd_set1(0.39894228040143267794));
+    return vd_fma(vd_neg(vd_min(vd_set1(40.0), t)), density, vd_normal_tail(t));
+}
 FNN_WORD vd vd_sin(vd x) { FNN_LANES_D(sin, x); }
 FNN_WORD vd vd_cos(vd x) { FNN_LANES_D(cos, x); }
 
