@@ -129,6 +129,20 @@ for _n in (128, 256, 512, 1024):
     product(_n, _n, _n, 1.0, 1.0)
 
 
+@case("matmul 1x256 @ 256x768, transposed", "matmul", flops=2.0 * 256 * 768)
+def row_times_matrix(i: Inputs) -> Run:
+    """One token in generation: a row times a weight as nn.Linear keeps it."""
+    x, w = i.normal(1, 256, grad=False), i.normal(768, 256, grad=False)
+    return lambda: x @ w.t()
+
+
+@case("attention scores 256x4x16x16, permuted", "matmul", flops=2.0 * B * H * T * T * (C // H))
+def permuted_products(i: Inputs) -> Run:
+    """q k^T of attention written by hand: the heads are views of one (B, T, C) product."""
+    q, k = i.normal(B, T, C), i.normal(B, T, C)
+    return lambda: q.view(B, T, H, -1).transpose(1, 2) @ k.view(B, T, H, -1).transpose(1, 2).transpose(-2, -1)
+
+
 @case("matmul batched 32x256x256", "matmul", flops=2.0 * 32 * 256**3, goal=(1.0, 1.0))
 def batched_matmul(i: Inputs) -> Run:
     a, b = i.normal(32, 256, 256), i.normal(32, 256, 256)
@@ -139,6 +153,16 @@ def batched_matmul(i: Inputs) -> Run:
 def linear(i: Inputs) -> Run:
     x, layer = i.normal(B, T, C), i.module(nn.Linear(C, 4 * C))
     return lambda: layer(x)
+
+
+@case("linear 64->256 + bias, gelu", "matmul_fused", flops=2.0 * N * C * 4 * C)
+def linear_gelu(i: Inputs) -> Run:
+    """In one op with fastnn, two ops with PyTorch."""
+    x, layer = i.normal(N, C), i.module(nn.Linear(C, 4 * C))
+    fused = getattr(torch._C, "_matmul_fused", None)
+    if fused:
+        return lambda: fused(x, layer.weight, layer.bias, transpose_b=True, activation="gelu")
+    return lambda: F.gelu(layer(x))
 
 
 @case("layer norm 4096x64", "layer_norm", moved=8.0 * N * C, goal=(0.45, 0.25))

@@ -137,6 +137,33 @@ def _linear(g: Gen) -> Iterator[Sample]:
 
 row("linear", lambda lib, *a: lib.nn.functional.linear(*a), _linear, steps=32, whole=True, grad_steps=64, errors=("F.linear(x, x.t())", "F.linear(x, x, y5)", "F.linear(idx2, x)", "F.linear(x, x.double())", "F.linear(x, 3)"))
 
+
+def _matmul_fused(lib: Any, a: Any, b: Any, bias: Any = None, residual: Any = None, **options: Any) -> Any:
+    """The op of fastnn; the ops it stands for in PyTorch."""
+    if hasattr(lib, "_C") and hasattr(lib._C, "_matmul_fused"):
+        return lib._C._matmul_fused(a, b, bias, residual, **options)
+    z = (a.mT if options.get("transpose_a") else a) @ (b.mT if options.get("transpose_b") else b)
+    z = z if bias is None else z + bias
+    f = lib.nn.functional
+    y = {"none": lambda z: z, "relu": f.relu, "tanh": lib.tanh, "gelu": f.gelu, "gelu_tanh": lambda z: f.gelu(z, approximate="tanh")}[options.get("activation", "none")](z)
+    return y if residual is None else y + residual
+
+
+def _matmul_fused_samples(g: Gen) -> Iterator[Sample]:
+    for activation in ("none", "relu", "tanh", "gelu", "gelu_tanh"):
+        yield Sample((g.f(3, 4), g.f(4, 5), g.f(5)), {"activation": activation})
+        yield Sample((g.f(2, 3, 4), g.f(5, 4), None, g.f(2, 3, 5)), {"transpose_b": True, "activation": activation})
+        yield Sample((g.f(2, 4, 3), g.f(2, 4, 5), g.f(5), g.f(2, 3, 5)), {"transpose_a": True, "activation": activation})
+        yield Sample((g.f(2, 37, 150), g.f(129, 37), g.f(129), g.f(2, 150, 129)), {"transpose_a": True, "transpose_b": True, "activation": activation}, large=True)
+    yield Sample((g.f(2, 1, 4, 3), g.f(3, 5, 4), g.f(5)), {"transpose_a": True, "transpose_b": True, "activation": "tanh"})
+    yield Sample((g.f(3, 0), g.f(0, 5), g.f(5)), {"activation": "relu"})
+    yield Sample((g.f(0, 3), g.f(3, 5), g.f(5)), {"activation": "gelu"})
+    yield Sample((g.f(1, 7), g.f(7, 1), g.f(1), g.f(1, 1)), {"activation": "relu"})
+    yield Sample((g.f(9, 1100), g.f(1100, 70), g.f(70), g.f(9, 70)), {"activation": "relu"}, large=True)
+
+
+row("matmul_fused", _matmul_fused, _matmul_fused_samples, steps=64, whole=True, grad_steps=128)
+
 # --- layers ------------------------------------------------------------------------------------------------------------------------------
 
 

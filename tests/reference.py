@@ -217,6 +217,13 @@ def nll_loss(logp: Any, t: Any, weight: Any = None, ignore_index: int = -100, re
 
 
 @oracle
+def matmul_fused(a: Any, b: Any, bias: Any = None, residual: Any = None, transpose_a: bool = False, transpose_b: bool = False, activation: str = "none") -> Any:
+    z = (a.swapaxes(-1, -2) if transpose_a else a) @ (b.swapaxes(-1, -2) if transpose_b else b) + (0 if bias is None else bias)
+    f = {"none": lambda z: z, "relu": lambda z: np.maximum(z, 0), "tanh": np.tanh, "gelu": gelu, "gelu_tanh": lambda z: gelu(z, "tanh")}[activation]
+    return f(z) + (0 if residual is None else residual)
+
+
+@oracle
 def scaled_dot_product_attention(q: Any, k: Any, v: Any, mask: Any = None, attn_mask: Any = None, is_causal: bool = False, scale: float | None = None) -> Any:
     s = q @ np.swapaxes(k, -1, -2) * (1 / math.sqrt(q.shape[-1]) if scale is None else scale)
     mask = mask if attn_mask is None else attn_mask

@@ -5,10 +5,10 @@
  * shapes alone: an operand whose strides do not allow it is copied, so results do not depend on strides.
  *   forward:  y = a b             linear:  y = x w^T + bias
  *   backward: da = dy b^T, db = a^T dy     dx = dy w, dw = dy^T x, dbias = column sums of dy */
+#include "matmul.h"
+
 #include "core/pool.h"
-#include "expr.h"
 #include "grad_names.h"
-#include "product.h"
 
 /* One operand seen as a matrix with leading dimensions. */
 typedef struct side {
@@ -76,12 +76,11 @@ static fnn_status build(const char *op, const side *a, const side *b, fnn_produc
     return FNN_OK;
 }
 
-static fnn_status run_product(const fnn_product *p, int dtype, char *c, const fnn_tensor *a, const fnn_tensor *b, const char *bias, void *scratch) {
+void fnn_matmul_run(const fnn_product *p, int dtype, char *c, const char *a, const char *b, const char *bias, void *scratch) {
     if (dtype == FNN_F32)
-        fnn_product_f32(p, (float *)c, (const float *)a->data, (const float *)b->data, (const float *)bias, scratch);
+        fnn_product_f32(p, (float *)c, (const float *)a, (const float *)b, (const float *)bias, scratch);
     else
-        fnn_product_f64(p, (double *)c, (const double *)a->data, (const double *)b->data, (const double *)bias, scratch);
-    return FNN_OK;
+        fnn_product_f64(p, (double *)c, (const double *)a, (const double *)b, (const double *)bias, scratch);
 }
 
 static double work(const fnn_product *p) {
@@ -90,42 +89,46 @@ static double work(const fnn_product *p) {
     return flops / 50; /* 50 GFLOP/s: what a small product reaches */
 }
 
-static size_t scratch_of(const fnn_product *p, int dtype) { return dtype == FNN_F32 ? fnn_product_scratch_f32(p) : fnn_product_scratch_f64(p); }
+size_t fnn_matmul_scratch(const fnn_product *p, int dtype) { return dtype == FNN_F32 ? fnn_product_scratch_f32(p) : fnn_product_scratch_f64(p); }
 
 /* ---- matmul ---- */
 
-static fnn_status matmul_product(const fnn_tensor *a, const fnn_tensor *b, fnn_product *p, bool *copy_a) {
+fnn_status fnn_matmul_product(const char *op, const fnn_tensor *a, const fnn_tensor *b, fnn_product *p, bool *copy_a) {
     if (!a->ndim || !b->ndim)
-        return fnn_fail(FNN_ERR_RUNTIME, "matmul: both arguments to matmul need to be at least 1D, but they are %dD and %dD", a->ndim, b->ndim);
+        return fnn_fail(FNN_ERR_RUNTIME, "%s: both arguments to matmul need to be at least 1D, but they are %dD and %dD", op, a->ndim, b->ndim);
     if (a->dtype != b->dtype)
-        return fnn_fail(FNN_ERR_RUNTIME, "matmul: expected a and b to have the same dtype, but got: %s != %s", fnn_dtype_name(a->dtype), fnn_dtype_name(b->dtype));
+        return fnn_fail(FNN_ERR_RUNTIME, "%s: expected a and b to have the same dtype, but got: %s != %s", op, fnn_dtype_name(a->dtype), fnn_dtype_name(b->dtype));
     side l = matrix(a, true), r = matrix(b, false);
     if (l.cols != r.rows)
-        return fnn_fail(FNN_ERR_RUNTIME, "matmul: mat1 and mat2 shapes cannot be multiplied: %s and %s, expected %lld rows in the second, found %lld",
-                        fnn_shape_of(a), fnn_shape_of(b), (long long)l.cols, (long long)r.rows);
+        return fnn_fail(FNN_ERR_RUNTIME, "%s: mat1 and mat2 shapes cannot be multiplied: %s and %s, expected %lld rows in the second, found %lld",
+                        op, fnn_shape_of(a), fnn_shape_of(b), (long long)l.cols, (long long)r.rows);
     if (!r.ndim && l.ndim) fold(&l, a->contiguous);
     *copy_a = l.copy;
-    return build("matmul", &l, &r, p);
+    return build(op, &l, &r, p);
 }
 
-static fnn_status plan_matmul(fnn_call *c) {
-    const fnn_tensor *a = c->in[0], *b = c->in[1];
-    fnn_product p;
-    bool copy;
-    FNN_TRY(matmul_product(a, b, &p, &copy));
-    if (a->dtype == FNN_BOOL) return fnn_fail(FNN_ERR_NOT_IMPLEMENTED, "matmul: not implemented for bool");
+void fnn_matmul_result(fnn_call *c, const fnn_tensor *a, const fnn_tensor *b, const fnn_product *p) {
     int n = 0;
     int64_t shape[FNN_MAX_DIMS];
-    if (p.batch_ndim)
-        for (; n < p.batch_ndim; n++) shape[n] = p.batch[n];
+    if (p->batch_ndim)
+        for (; n < p->batch_ndim; n++) shape[n] = p->batch[n];
     else
         for (; n < a->ndim - 2; n++) shape[n] = a->shape[n];
     if (a->ndim > 1) shape[n++] = a->shape[a->ndim - 2];
     if (b->ndim > 1) shape[n++] = b->shape[b->ndim - 1];
     fnn_tensor_set_geometry(c->out, n, shape, NULL);
     c->out->dtype = a->dtype;
-    c->work = work(&p);
-    if (fnn_dtype_is_float(a->dtype)) c->scratch_bytes = scratch_of(&p, a->dtype);
+    c->work = work(p);
+}
+
+static fnn_status plan_matmul(fnn_call *c) {
+    const fnn_tensor *a = c->in[0], *b = c->in[1];
+    fnn_product p;
+    bool copy;
+    FNN_TRY(fnn_matmul_product("matmul", a, b, &p, &copy));
+    if (a->dtype == FNN_BOOL) return fnn_fail(FNN_ERR_NOT_IMPLEMENTED, "matmul: not implemented for bool");
+    fnn_matmul_result(c, a, b, &p);
+    if (fnn_dtype_is_float(a->dtype)) c->scratch_bytes = fnn_matmul_scratch(&p, a->dtype);
     return FNN_OK;
 }
 
@@ -169,22 +172,20 @@ static fnn_status forward_matmul(fnn_call *c) {
     fnn_product p;
     bool copy;
     fnn_tensor a = {0};
-    FNN_TRY(matmul_product(c->in[0], c->in[1], &p, &copy));
+    FNN_TRY(fnn_matmul_product("matmul", c->in[0], c->in[1], &p, &copy));
     if (copy) FNN_TRY(fnn_contiguous(&a, c->in[0]));
     const fnn_tensor *left = copy ? &a : c->in[0];
-    fnn_status status = FNN_OK;
     if (fnn_dtype_is_float(left->dtype))
-        status = run_product(&p, left->dtype, c->out->data, left, c->in[1], NULL, c->scratch);
+        fnn_matmul_run(&p, left->dtype, c->out->data, left->data, c->in[1]->data, NULL, c->scratch);
     else
         integer_products(&p, left->dtype, c->out->data, left->data, c->in[1]->data);
     fnn_tensor_unref(&a);
-    return status;
+    return FNN_OK;
 }
 
 /* ---- backward of both ---- */
 
-/* A view of t as a matrix of `cols` columns (all leading dimensions folded), copied where the strides demand it. */
-static const fnn_tensor *rows_of(fnn_expr *x, const fnn_tensor *t, int64_t cols) {
+const fnn_tensor *fnn_rows_of(fnn_expr *x, const fnn_tensor *t, int64_t cols) {
     fnn_tensor *out = fnn_xslot(x);
     if (!out) return NULL;
     x->status = fnn_contiguous(out, t);
@@ -194,8 +195,7 @@ static const fnn_tensor *rows_of(fnn_expr *x, const fnn_tensor *t, int64_t cols)
     return out;
 }
 
-/* The last two dimensions swapped. */
-static const fnn_tensor *swapped(fnn_expr *x, const fnn_tensor *t) {
+const fnn_tensor *fnn_swapped(fnn_expr *x, const fnn_tensor *t) {
     fnn_tensor *out = t ? fnn_xslot(x) : NULL;
     if (!out) return NULL;
     fnn_tensor_ref_data(out, t);
@@ -225,15 +225,15 @@ static fnn_status back_matmul(fnn_backcall *b) {
         if (ga->ndim == 1 && d) d = with_dim(&x, d, -2);                    /* (.., N) -> (.., 1, N) */
         if (i == 0) {
             if (gb->ndim == 1) r = with_dim(&x, right, 1);
-            product = r && d ? fnn_x2(&x, &fnn_op_MATMUL, d, swapped(&x, r)) : NULL;
+            product = r && d ? fnn_x2(&x, &fnn_op_MATMUL, d, fnn_swapped(&x, r)) : NULL;
         } else if (gb->ndim <= 2) { /* folded: one long product */
             if (ga->ndim == 1) l = with_dim(&x, left, 0);
             int64_t k = ga->shape[ga->ndim - 1], n = gb->ndim == 1 ? 1 : gb->shape[1];
-            const fnn_tensor *l2 = l ? (l->ndim == 2 ? l : rows_of(&x, l, k)) : NULL, *d2 = d ? (d->ndim == 2 ? d : rows_of(&x, d, n)) : NULL;
-            product = l2 && d2 ? fnn_x2(&x, &fnn_op_MATMUL, swapped(&x, l2), d2) : NULL;
+            const fnn_tensor *l2 = l ? (l->ndim == 2 ? l : fnn_rows_of(&x, l, k)) : NULL, *d2 = d ? (d->ndim == 2 ? d : fnn_rows_of(&x, d, n)) : NULL;
+            product = l2 && d2 ? fnn_x2(&x, &fnn_op_MATMUL, fnn_swapped(&x, l2), d2) : NULL;
         } else {
             if (ga->ndim == 1) l = with_dim(&x, left, 0);
-            product = l && d ? fnn_x2(&x, &fnn_op_MATMUL, swapped(&x, l), d) : NULL;
+            product = l && d ? fnn_x2(&x, &fnn_op_MATMUL, fnn_swapped(&x, l), d) : NULL;
         }
         const fnn_geom *g = i == 0 ? ga : gb;
         fnn_geom padded = *g; /* what broadcasting sums to: the operand with its added dimension */
@@ -290,7 +290,7 @@ static fnn_status plan_linear(fnn_call *c) {
     fnn_tensor_set_geometry(c->out, x->ndim, shape, NULL);
     c->out->dtype = x->dtype;
     p.has_bias = bias != NULL;
-    c->scratch_bytes = scratch_of(&p, x->dtype);
+    c->scratch_bytes = fnn_matmul_scratch(&p, x->dtype);
     c->work = work(&p);
     return FNN_OK;
 }
@@ -303,7 +303,7 @@ static fnn_status forward_linear(fnn_call *c) {
     p.has_bias = c->in[2] != NULL;
     fnn_status status = copy ? fnn_contiguous(&x, c->in[0]) : FNN_OK;
     if (!status && p.has_bias) status = fnn_contiguous(&bias, c->in[2]);
-    if (!status) status = run_product(&p, c->out->dtype, c->out->data, copy ? &x : c->in[0], c->in[1], bias.data, c->scratch);
+    if (!status) fnn_matmul_run(&p, c->out->dtype, c->out->data, copy ? x.data : c->in[0]->data, c->in[1]->data, bias.data, c->scratch);
     fnn_tensor_unref(&x);
     fnn_tensor_unref(&bias);
     return status;
@@ -318,8 +318,8 @@ static fnn_status back_linear(fnn_backcall *b) {
     }
     if (b->need[1]) {
         fnn_expr x = {0};
-        const fnn_tensor *d2 = dy->ndim == 2 ? dy : rows_of(&x, dy, out), *x2 = b->in[0].ndim == 2 ? &b->in[0] : rows_of(&x, &b->in[0], in);
-        FNN_TRY(fnn_give(&x, &b->dx[1], d2 && x2 ? fnn_x2(&x, &fnn_op_MATMUL, swapped(&x, d2), x2) : NULL));
+        const fnn_tensor *d2 = dy->ndim == 2 ? dy : fnn_rows_of(&x, dy, out), *x2 = b->in[0].ndim == 2 ? &b->in[0] : fnn_rows_of(&x, &b->in[0], in);
+        FNN_TRY(fnn_give(&x, &b->dx[1], d2 && x2 ? fnn_x2(&x, &fnn_op_MATMUL, fnn_swapped(&x, d2), x2) : NULL));
     }
     return b->need[2] ? fnn_sum_to(&b->dx[2], dy, &b->in_geom[2]) : FNN_OK;
 }

@@ -13,10 +13,11 @@
 /* What differs between float and double. */
 typedef struct type_info {
     size_t size;
+    int dtype;
     int64_t lanes;   /* of a vector word */
     double ns_per_m; /* time of a million multiply-adds on one thread: only decides whether threads pay */
 } type_info;
-static const type_info F32 = {sizeof(float), 16, 13000.0}, F64 = {sizeof(double), 8, 26000.0};
+static const type_info F32 = {sizeof(float), FNN_F32, 16, 13000.0}, F64 = {sizeof(double), FNN_F64, 8, 26000.0};
 
 /* Constants below were tuned on two cores with AVX-512 (2 MB L2); none of them changes a bit of any result except SPLIT_*. */
 enum {
@@ -46,7 +47,8 @@ typedef struct plan {
     int64_t group;                    /* batches per chunk where a product is small */
     size_t pack_bytes, packed_bytes;  /* of one B (one piece of K), of all */
     size_t part_bytes;                /* of all partial sums */
-    char *c, *scratch, *parts;
+    char *c, *sums;                   /* sums: where the products are written; C, or what finish keeps */
+    char *scratch, *parts;
     const char *a, *b, *bias;
 } plan;
 
@@ -150,6 +152,18 @@ static const char *bytes_at(const void *p, int64_t elements, const plan *l) {
 }
 static int64_t piece_depth(const plan *l, int64_t split) { return min64(l->depth, l->p.K - split * l->depth); }
 
+/* What follows the finished sums of a block of C; `at`: its place in bytes. */
+static void finish_block(const fnn_product *p, const type_info *t, char *c, char *sums, int64_t at, int64_t rows, int64_t columns) {
+    const fnn_product_finish *f = p->finish;
+    if (!f) return;
+    const int64_t size = (int64_t)t->size, stride[3] = {size, size, size};
+    if (columns == p->c_row) columns *= rows, rows = 1;
+    for (; rows > 0; rows--, at += p->c_row * size) {
+        if (f->activation >= 0) fnn_k.unary[f->activation][t->dtype]((char *[]){c + at, sums + at}, stride, columns);
+        if (f->residual) fnn_k.binary[FNN_B_add][t->dtype]((char *[]){c + at, c + at, (char *)f->residual + at}, stride, columns);
+    }
+}
+
 static void call_pack(const plan *l, void *to, const char *b, int64_t columns, int64_t depth) {
     (l->t == &F32 ? fnn_k.f32.gemm_pack : fnn_k.f64.gemm_pack)(to, b, columns, depth, l->p.b_row, l->p.b_col);
 }
@@ -185,7 +199,7 @@ static void multiply(const plan *l, int64_t batch, int64_t split, int64_t row, i
     const fnn_product *p = &l->p;
     const int64_t b_index = l->b_batches > 1 ? batch : 0;
     const char *a = l->a + batch_offset(l, p->a_batch, batch);
-    const char *c = l->c + batch_offset(l, p->c_batch, batch);
+    const int64_t at = batch_offset(l, p->c_batch, batch) + (row * p->c_row + column) * (int64_t)l->t->size;
     fnn_gemm_task task = {
         .M = min64(l->rows, p->M - row), .N = min64(l->columns, p->N - column), .K = piece_depth(l, split),
         .a = bytes_at(a, row * p->a_row + split * l->depth * p->a_col, l), .a_row = p->a_row, .a_col = p->a_col,
@@ -196,11 +210,12 @@ static void multiply(const plan *l, int64_t batch, int64_t split, int64_t row, i
         task.c = (void *)bytes_at(l->parts, split * p->M * p->N + row * p->N + column, l);
         task.c_row = p->N;
     } else {
-        task.c = (void *)bytes_at(c, row * p->c_row + column, l);
+        task.c = l->sums + at;
         task.c_row = p->c_row;
         set_add(l, task.c, column, &task.add, &task.add_row);
     }
     (l->t == &F32 ? fnn_k.f32.gemm_block : fnn_k.f64.gemm_block)(&task);
+    if (l->splits == 1) finish_block(p, l->t, l->c, l->sums, at, task.M, task.N);
 }
 
 /* Region 2: chunk = (group of batches, piece of K, rows, columns). */
@@ -217,20 +232,22 @@ static void multiply_chunk(void *ctx, int64_t chunk) {
 static void merge_chunk(void *ctx, int64_t chunk) {
     const plan *l = ctx;
     const fnn_product *p = &l->p;
-    const int64_t row = chunk * ROWS;
-    char *c = (char *)bytes_at(l->c, row * p->c_row, l);
+    const int64_t row = chunk * ROWS, rows = min64(ROWS, p->M - row), at = row * p->c_row * (int64_t)l->t->size;
+    char *c = l->sums + at;
     const void *add = NULL;
     int64_t add_row = 0;
     set_add(l, c, 0, &add, &add_row);
     (l->t == &F32 ? fnn_k.f32.gemm_merge : fnn_k.f64.gemm_merge)(
-        c, p->c_row, bytes_at(l->parts, row * p->N, l), p->M * p->N, l->splits, min64(ROWS, p->M - row), p->N, add, add_row);
+        c, p->c_row, bytes_at(l->parts, row * p->N, l), p->M * p->N, l->splits, rows, p->N, add, add_row);
+    finish_block(p, l->t, l->c, l->sums, at, rows, p->N);
 }
 
 static void dot_chunk(void *ctx, int64_t i) {
     const plan *l = ctx;
     const fnn_product *p = &l->p;
     const char *a = l->a + batch_offset(l, p->a_batch, i), *b = l->b + batch_offset(l, p->b_batch, i);
-    char *c = l->c + batch_offset(l, p->c_batch, i);
+    const int64_t at = batch_offset(l, p->c_batch, i);
+    char *c = l->sums + at;
     if (l->t == &F32) {
         float sum = fnn_k.f32.dot((const float *)a, (const float *)b, p->K, p->a_col, p->b_row);
         if (p->has_bias) sum += *(const float *)l->bias;
@@ -240,6 +257,7 @@ static void dot_chunk(void *ctx, int64_t i) {
         if (p->has_bias) sum += *(const double *)l->bias;
         *(double *)c = p->accumulate ? *(double *)c + sum : sum;
     }
+    finish_block(p, l->t, l->c, l->sums, at, 1, 1);
 }
 
 static void run(plan *l) {
@@ -266,13 +284,27 @@ static bool is_small(const fnn_product *p) {
     return p->batch_ndim == 0 && p->M <= 64 && p->N <= 64 && p->K <= 64 && p->M * p->N > 1;
 }
 
-static void run_small(const fnn_product *p, const type_info *t, void *c, const void *a, const void *b, const void *bias) {
+static void run_small(const fnn_product *p, const type_info *t, char *c, char *sums, const void *a, const void *b, const void *bias) {
     const fnn_gemm_task task = {
         .M = p->M, .N = p->N, .K = p->K, .a = a, .a_row = p->a_row, .a_col = p->a_col,
         .b = b, .b_form = p->b_col == 1 || p->N == 1 ? FNN_GEMM_PLAIN : FNN_GEMM_COPIED, .b_row = p->b_row, .b_col = p->b_col,
-        .c = c, .c_row = p->c_row, .add = p->accumulate ? c : p->has_bias ? bias : NULL, .add_row = p->accumulate ? p->c_row : 0,
+        .c = sums, .c_row = p->c_row, .add = p->accumulate ? sums : p->has_bias ? bias : NULL, .add_row = p->accumulate ? p->c_row : 0,
     };
     (t == &F32 ? fnn_k.f32.gemm_block : fnn_k.f64.gemm_block)(&task);
+    finish_block(p, t, c, sums, 0, p->M, p->N);
+}
+
+/* A product that the library has made is finished in a pass of its own. */
+typedef struct finish_job {
+    const fnn_product *p;
+    const type_info *t;
+    char *c, *sums;
+} finish_job;
+
+static void finish_chunk(void *ctx, int64_t chunk) {
+    const finish_job *j = ctx;
+    const int64_t row = chunk * ROWS;
+    finish_block(j->p, j->t, j->c, j->sums, row * j->p->c_row * (int64_t)j->t->size, min64(ROWS, j->p->M - row), j->p->N);
 }
 
 static size_t scratch_bytes(const fnn_product *p, const type_info *t) {
@@ -287,16 +319,19 @@ size_t fnn_product_scratch_f64(const fnn_product *p) { return scratch_bytes(p, &
 
 static void run_product(const fnn_product *p, const type_info *t, void *c, const void *a, const void *b, const void *bias,
                         void *scratch) {
+    char *sums = p->finish && p->finish->sums ? p->finish->sums : c;
     if (is_small(p)) {
-        run_small(p, t, c, a, b, bias);
+        run_small(p, t, c, sums, a, b, bias);
         return;
     }
     if (fnn_product_is_large(p, t->size)) {
-        fnn_product_large(p, t->size, c, a, b, bias, scratch);
+        finish_job j = {p, t, c, sums};
+        fnn_product_large(p, t->size, sums, a, b, bias, scratch);
+        if (p->finish) fnn_parallel(ceil_div(p->M, ROWS), (double)(p->M * p->N), finish_chunk, &j);
         return;
     }
     plan l = make_plan(p, t);
-    l.c = c, l.a = l.turned ? b : a, l.b = l.turned ? a : b, l.bias = bias, l.scratch = scratch;
+    l.c = c, l.sums = sums, l.a = l.turned ? b : a, l.b = l.turned ? a : b, l.bias = bias, l.scratch = scratch;
     run(&l);
 }
 

@@ -8,6 +8,8 @@
  *   - without batch dimensions, a K that is long for a small C (weight gradients) is cut into equal pieces whose sums are added
  *     in order (fnn_product_splits);
  *   - without batch dimensions, where M, N and K are all large, OpenBLAS adds up in its own order (product_large.h).
+ * What follows a finished sum (fnn_product_finish: activation, residual) is applied block by block while the block is in the
+ * cache, with the loops of the elementwise ops: the same bits as those ops give one after the other.
  * Does not: check anything (the op has), allocate (scratch is handed in), know tensors.
  * Read next: product.c, kernels/gemm.h. */
 #ifndef FNN_OPS_PRODUCT_H
@@ -17,6 +19,13 @@
 #include <stdint.h>
 
 #define FNN_PRODUCT_BATCH_DIMS 6
+
+/* C = activation(finished sum + bias) + residual. The matrices here lie as C does, batch dimensions included. */
+typedef struct fnn_product_finish {
+    int activation;       /* FNN_U_relu, FNN_U_gelu_erf, ...: a row of the loops (kernels/kernels.h); -1: none */
+    void *sums;           /* NULL, or where sum + bias stay for backward */
+    const void *residual; /* or NULL */
+} fnn_product_finish;
 
 /* Shapes and strides in elements. Strides may be 0 (broadcast) or negative, except that C's columns are contiguous and C does
  * not overlap itself, A or B. */
@@ -30,6 +39,7 @@ typedef struct fnn_product {
     int64_t a_batch[FNN_PRODUCT_BATCH_DIMS], b_batch[FNN_PRODUCT_BATCH_DIMS], c_batch[FNN_PRODUCT_BATCH_DIMS];
     bool accumulate; /* C = old C + finished sum, else C is overwritten unread */
     bool has_bias;   /* C = finished sum + bias (N,), contiguous; not together with accumulate */
+    const fnn_product_finish *finish; /* NULL: the sum (with bias) is the result. Not together with accumulate */
 } fnn_product;
 
 /* Bytes of scratch (64-byte aligned) the product needs; often 0. */
