@@ -236,12 +236,15 @@ row("dropout", _seeded(lambda lib, *a: lib.nn.functional.dropout(*a)), lambda g:
 
 
 def _attention(g: Gen) -> Iterator[Sample]:
-    for b, h, t, d in ((2, 3, 5, 4), (1, 1, 1, 1), (1, 2, 17, 8), (2, 4, 16, 16)):
+    for b, h, t, d in ((2, 3, 5, 4), (1, 1, 1, 1), (1, 2, 17, 8), (2, 1, 8, 8), (1, 2, 16, 37), (2, 4, 16, 16)):
         q, k, v = (g.f(b, h, t, d) for _ in range(3))
         yield Sample((q, k, v), {"is_causal": True})
         yield Sample((q, k, v))
     yield Sample((q, k, v), {"scale": 0.3, "is_causal": True})
     yield Sample((g.f(2, 3, 4), g.f(2, 5, 4), g.f(2, 5, 6)))
+    yield Sample((g.f(2, 9, 32), g.f(2, 16, 32), g.f(2, 16, 16)), {"is_causal": True})
+    yield Sample((g.f(2, 6, 5, 8), g.f(2, 3, 7, 8), g.f(2, 3, 7, 4)), {"enable_gqa": True})
+    yield Sample((g.f(4, 20, 8), g.f(2, 20, 8), g.f(2, 20, 8)), {"enable_gqa": True, "is_causal": True})
     yield Sample((g.f(2, 3, 4), g.f(2, 5, 4), g.f(2, 5, 4)), {"attn_mask": np.tril(np.ones((3, 5), dtype=bool))})
     yield Sample((g.f(2, 3, 4), g.f(2, 5, 4), g.f(2, 5, 4), g.f(3, 5)))
     yield Sample((g.f(4, 4, 65, 16), g.f(4, 4, 65, 16), g.f(4, 4, 65, 16)), {"is_causal": True}, large=True)

@@ -224,7 +224,9 @@ def matmul_fused(a: Any, b: Any, bias: Any = None, residual: Any = None, transpo
 
 
 @oracle
-def scaled_dot_product_attention(q: Any, k: Any, v: Any, mask: Any = None, attn_mask: Any = None, is_causal: bool = False, scale: float | None = None) -> Any:
+def scaled_dot_product_attention(q: Any, k: Any, v: Any, mask: Any = None, attn_mask: Any = None, is_causal: bool = False, scale: float | None = None, enable_gqa: bool = False) -> Any:
+    if enable_gqa:
+        k, v = (np.repeat(x, q.shape[-3] // x.shape[-3], -3) for x in (k, v))
     s = q @ np.swapaxes(k, -1, -2) * (1 / math.sqrt(q.shape[-1]) if scale is None else scale)
     mask = mask if attn_mask is None else attn_mask
     if is_causal:

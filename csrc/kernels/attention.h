@@ -9,74 +9,6 @@
 
 #define ATTENTION_QUERIES (4 * VR)
 
-/* What is added to the scores of key j for the queries i .. i+n-1; lanes from n on are 0. */
-static inline vr K(attention_mask_word)(const fnn_attention_task *t, int64_t i, int64_t j, int64_t n) {
-    real lanes[VR] = {0};
-    const int64_t at = i * t->mask_t + j * t->mask_s;
-    if (t->mask) {
-        const real *m = (const real *)t->mask + at;
-        if (t->mask_t == 1) return vr_load_n(m, n);
-        if (t->mask_t == 0) return vr_set1(*m);
-        for (int64_t l = 0; l < n; l++) lanes[l] = m[l * t->mask_t];
-    } else {
-        for (int64_t l = 0; l < n; l++) lanes[l] = t->allowed[at + l * t->mask_t] ? 0 : -FNN_REAL_INF;
-    }
-    return vr_load(lanes);
-}
-
-/* 0 or keep_scale for key j and the queries i .. i+n-1 */
-static inline vr K(attention_keep_word)(const fnn_attention_task *t, int64_t i, int64_t j, int64_t n) {
-    real lanes[VR] = {0};
-    const uint8_t *keep = t->keep + i * t->keep_t + j * t->keep_s;
-    for (int64_t l = 0; l < n; l++) lanes[l] = keep[l * t->keep_t] ? (real)t->keep_scale : 0;
-    return vr_load(lanes);
-}
-
-/* score[j] = scale * s[j] + mask, in place; -inf where query i + lane < j (causal). `seen`: keys that any lane sees. */
-static inline vr K(attention_finish_scores)(const fnn_attention_task *t, int64_t i, int64_t n, int64_t seen, real *s,
-                                            int64_t s_row) {
-    const vr scale = vr_set1((real)t->scale), never = vr_set1(-FNN_REAL_INF);
-    vr top = never;
-    for (int64_t j = 0; j < seen; j++) {
-        vr x = vr_mul(vr_load(s + j * s_row), scale);
-        if (t->mask || t->allowed) x = vr_add(x, K(attention_mask_word)(t, i, j, n));
-        if (t->causal && j > i) x = vr_select(vr_mask_first(j - i), never, x);
-        vr_store(s + j * s_row, x);
-        top = vr_max(x, top);
-    }
-    return top;
-}
-
-/* One word of queries (i .. i+n-1): s (keys, word) becomes probabilities. lse may be NULL. */
-static void K(attention_softmax)(const fnn_attention_task *t, int64_t i, int64_t n, int64_t keys, real *s, int64_t s_row,
-                                 real *lse) {
-    const vr zero = vr_set1(0), inf = vr_set1(FNN_REAL_INF);
-    const int64_t seen = t->causal && i + VR < keys ? i + VR : keys;
-    vr top = K(attention_finish_scores)(t, i, n, seen, s, s_row);
-    /* A query without keys has only -inf: its row of probabilities is 0, not NaN. */
-    top = vr_select(vr_eq(top, vr_set1(-FNN_REAL_INF)), zero, top);
-    vr sum = zero;
-    for (int64_t j = 0; j < seen; j++) {
-        const vr e = vr_exp(vr_sub(vr_load(s + j * s_row), top));
-        sum = vr_add(sum, e);
-        vr_store(s + j * s_row, e);
-    }
-    const vr_mask none = vr_eq(sum, zero);
-    const vr inverse = vr_select(none, zero, vr_div(vr_set1(1), sum));
-    for (int64_t j = 0; j < seen; j++) vr_store(s + j * s_row, vr_mul(vr_load(s + j * s_row), inverse));
-    for (int64_t j = seen; j < keys; j++) vr_store(s + j * s_row, zero);
-    if (lse) vr_store_n(lse, n, vr_select(none, inf, vr_add(top, vr_log(sum))));
-}
-
-/* The same probabilities from the scores and the saved lse: p = exp(score - lse). */
-static void K(attention_again)(const fnn_attention_task *t, int64_t i, int64_t n, int64_t keys, real *s, int64_t s_row) {
-    const int64_t seen = t->causal && i + VR < keys ? i + VR : keys;
-    const vr lse = vr_load_n((const real *)t->lse + i, n);
-    (void)K(attention_finish_scores)(t, i, n, seen, s, s_row);
-    for (int64_t j = 0; j < seen; j++) vr_store(s + j * s_row, vr_exp(vr_sub(vr_load(s + j * s_row), lse)));
-    for (int64_t j = seen; j < keys; j++) vr_store(s + j * s_row, vr_set1(0));
-}
-
 /* s (keys, n in whole words) = k (keys, size) times the transposed rows x (n, size); the lanes without a query get 0 */
 static void K(attention_transposed_product)(real *s, int64_t s_row, const void *k, int64_t k_t, const real *x, int64_t x_t,
                                             int64_t keys, int64_t n, int64_t size) {
@@ -91,6 +23,10 @@ static int64_t K(attention_keys)(const fnn_attention_task *t, int64_t first, int
 
 /* Block of queries first .. first+n-1, n <= 4 words. */
 static void K(attention_forward)(const fnn_attention_task *t, int64_t first) {
+    if (K(attention_is_short)(t)) {
+        K(attention_short_forward)(t);
+        return;
+    }
     const int64_t n = t->T - first < ATTENTION_QUERIES ? t->T - first : ATTENTION_QUERIES;
     const int64_t keys = K(attention_keys)(t, first, n);
     real *dropped = (real *)t->scratch + t->S * ATTENTION_QUERIES;
@@ -100,39 +36,13 @@ static void K(attention_forward)(const fnn_attention_task *t, int64_t first) {
     for (int64_t i = 0; i < n; i += VR)
         K(attention_softmax)(t, first + i, n - i < VR ? n - i : VR, keys, p + i, p_row, t->lse ? (real *)t->lse + first + i : NULL);
     if (t->keep) {
-        for (int64_t j = 0; j < keys; j++)
-            for (int64_t i = 0; i < n; i += VR)
-                vr_store(dropped + j * ATTENTION_QUERIES + i,
-                         vr_mul(vr_load(p + j * p_row + i), K(attention_keep_word)(t, first + i, j, n - i < VR ? n - i : VR)));
+        K(attention_drop)(t, first, n, keys, p, p_row, dropped, ATTENTION_QUERIES);
         p = dropped;
         p_row = ATTENTION_QUERIES;
     }
     const fnn_gemm_task g = {.M = n, .N = t->E, .K = keys, .a = p, .a_row = 1, .a_col = p_row,
                              .b = t->v, .b_row = t->v_t, .c = (real *)t->o + first * t->o_t, .c_row = t->o_t};
     K(gemm_block)(&g);
-}
-
-/* One word of queries: dp (keys, word) becomes scale * ds, ds = p * (dp - sum over keys of p dp) the gradient of the scores. */
-static void K(attention_softmax_backward)(const fnn_attention_task *t, int64_t i, int64_t n, int64_t keys, const real *p,
-                                          int64_t p_row, real *dp) {
-    const vr scale = vr_set1((real)t->scale);
-    vr sum = vr_set1(0);
-    for (int64_t j = 0; j < keys; j++) {
-        vr d = vr_load(dp + j * ATTENTION_QUERIES);
-        if (t->keep) {
-            d = vr_mul(d, K(attention_keep_word)(t, i, j, n));
-            vr_store(dp + j * ATTENTION_QUERIES, d);
-        }
-        sum = vr_fma(vr_load(p + j * p_row), d, sum);
-    }
-    for (int64_t j = 0; j < keys; j++) {
-        const vr ds = vr_mul(vr_load(p + j * p_row), vr_sub(vr_load(dp + j * ATTENTION_QUERIES), sum));
-        vr_store(dp + j * ATTENTION_QUERIES, vr_mul(ds, scale));
-        if (!t->dmask) continue;
-        real lanes[VR];
-        vr_store(lanes, ds);
-        for (int64_t l = 0; l < n; l++) ((real *)t->dmask)[(i + l) * t->S + j] = lanes[l];
-    }
 }
 
 /* dx (rows, size) = or += s (rows, n) x (n, size) */
@@ -162,10 +72,7 @@ static void K(attention_backward_block)(const fnn_attention_task *t, int64_t fir
         const real *pd = p; /* o = (p * keep) v */
         int64_t pd_row = p_row;
         if (t->keep) {
-            for (int64_t j = 0; j < keys; j++)
-                for (int64_t i = 0; i < n; i += VR)
-                    vr_store(dp + j * ATTENTION_QUERIES + i,
-                             vr_mul(vr_load(p + j * p_row + i), K(attention_keep_word)(t, first + i, j, n - i < VR ? n - i : VR)));
+            K(attention_drop)(t, first, n, keys, p, p_row, dp, ATTENTION_QUERIES);
             pd = dp;
             pd_row = ATTENTION_QUERIES;
         }
@@ -174,7 +81,7 @@ static void K(attention_backward_block)(const fnn_attention_task *t, int64_t fir
     if (!t->dq && !t->dk && !t->dmask) return;
     K(attention_transposed_product)(dp, ATTENTION_QUERIES, t->v, t->v_t, d_o, t->d_o_t, keys, n, t->E);
     for (int64_t i = 0; i < n; i += VR)
-        K(attention_softmax_backward)(t, first + i, n - i < VR ? n - i : VR, keys, p + i, p_row, dp + i);
+        K(attention_softmax_backward)(t, first + i, n - i < VR ? n - i : VR, keys, p + i, p_row, dp + i, ATTENTION_QUERIES);
     if (t->dk) K(attention_collect)(t->dk, t->dk_t, dp, ATTENTION_QUERIES, q, t->q_t, keys, n, t->D, first > 0);
     if (!t->dq) return;
     const fnn_gemm_task g = {.M = n, .N = t->D, .K = keys, .a = dp, .a_row = 1, .a_col = ATTENTION_QUERIES,
@@ -184,6 +91,10 @@ static void K(attention_backward_block)(const fnn_attention_task *t, int64_t fir
 
 /* The whole head: blocks of queries in order, each adding to dk and dv. */
 static void K(attention_backward)(const fnn_attention_task *t) {
+    if (K(attention_is_short)(t)) {
+        K(attention_short_backward)(t);
+        return;
+    }
     /* Rows that the first block does not see are 0 until a later one adds to them. */
     const int64_t n = t->T < ATTENTION_QUERIES ? t->T : ATTENTION_QUERIES;
     for (int64_t j = n ? K(attention_keys)(t, 0, n) : 0; j < t->S; j++) {

@@ -30,7 +30,7 @@ typedef struct fnn_attention_task {
     int64_t p_row;
     void *lse;              /* NULL or (T,): log of the sum of exp of a query's scores; +inf where it sees no key.
                                Forward writes it, backward needs it where p is NULL */
-    void *scratch;          /* 64-byte aligned. 2 S rows of FNN_ATTENTION_ROW_BYTES */
+    void *scratch;          /* 64-byte aligned. 2 max(S, 16) rows of FNN_ATTENTION_ROW_BYTES */
     /* backward */
     const void *d_o;        /* (T,E) */
     int64_t d_o_t;

@@ -29,7 +29,7 @@ bool fnn_attention_keeps(int64_t T, int64_t S) { return T * S <= KEEP_MAX; }
 int64_t fnn_attention_p_row(int64_t T) { return (T + 15) / 16 * 16; }
 
 static size_t slot_bytes(const fnn_attention *a) {
-    return (size_t)(2 * a->S) * FNN_ATTENTION_ROW_BYTES;
+    return (size_t)(2 * (a->S > 16 ? a->S : 16)) * FNN_ATTENTION_ROW_BYTES;
 }
 size_t fnn_attention_scratch(const fnn_attention *a) { return GROUPS * slot_bytes(a); }
 
