@@ -58,7 +58,7 @@ fnn_storage *fnn_storage_wrap(void *data, size_t nbytes, bool readonly, void (*r
 }
 
 void fnn_storage_unref(fnn_storage *s) {
-    if (!s || atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) != 1) return;
+    if (!s || !fnn_drop_ref(&s->refs)) return;
     if (s->release)
         s->release(s->owner);
     else
@@ -79,7 +79,7 @@ fnn_version *fnn_version_new(void) {
 
 void fnn_version_unref(fnn_version *v) {
     if (!v || atomic_load_explicit(&v->refs, memory_order_relaxed) == FNN_VERSION_EMBEDDED) return;
-    if (atomic_fetch_sub_explicit(&v->refs, 1, memory_order_acq_rel) == 1) fnn_pool_free(v, sizeof *v);
+    if (fnn_drop_ref(&v->refs)) fnn_pool_free(v, sizeof *v);
 }
 
 void fnn_tensor_ref_data(fnn_tensor *dst, const fnn_tensor *src) {

@@ -12,6 +12,11 @@
 
 #include "../fastnn.h"
 
+/* Drops a reference; true if it was the last. The last owner needs no locked instruction: nobody is there to race with. */
+static inline bool fnn_drop_ref(atomic_int *refs) {
+    return atomic_load_explicit(refs, memory_order_acquire) == 1 || atomic_fetch_sub_explicit(refs, 1, memory_order_acq_rel) == 1;
+}
+
 struct fnn_version {
     atomic_int refs;   /* FNN_VERSION_EMBEDDED: part of a storage, lives as long as it does */
     atomic_uint value; /* in-place writes so far */
@@ -51,6 +56,16 @@ static inline void fnn_tensor_bump(const fnn_tensor *t) {
 /* Filled by graph/: counts of the autograd record. */
 extern void (*fnn_meta_ref_hook)(fnn_meta *);
 extern void (*fnn_meta_unref_hook)(fnn_meta *);
+
+/* No tensor, as `= {0}` says it, but without touching shape and strides: those say nothing where ndim is 0. */
+static inline void fnn_tensor_clear(fnn_tensor *t) {
+    t->data = NULL;
+    t->storage = NULL;
+    t->version = NULL;
+    t->meta = NULL;
+    t->numel = 0;
+    t->dtype = t->ndim = t->contiguous = t->flags = 0;
+}
 
 /* A view of the same memory that knows nothing of autograd (owned: storage and version are counted). */
 void fnn_tensor_ref_data(fnn_tensor *dst, const fnn_tensor *src);

@@ -22,7 +22,8 @@ static bool any_wanted(const fnn_op *op, const fnn_tensor *const *in, int n_in) 
     return false;
 }
 
-static fnn_status save(fnn_saved *slot, const fnn_tensor *t) {
+static fnn_status save(fnn_node *n, int place, const fnn_tensor *t) {
+    fnn_saved *slot = &n->saved[n->n_saved];
     if (t->flags & FNN_T_INFERENCE)
         return fnn_fail(FNN_ERR_RUNTIME, "Inference tensors cannot be saved for backward. To work around you can make a clone to get "
                                          "a normal tensor and use it in autograd.");
@@ -33,6 +34,8 @@ static fnn_status save(fnn_saved *slot, const fnn_tensor *t) {
         fnn_tensor_ref_data(&slot->t, t);
     }
     slot->version = fnn_tensor_version(&slot->t);
+    slot->place = place;
+    n->n_saved++;
     return FNN_OK;
 }
 
@@ -45,9 +48,8 @@ static unsigned kept_inputs(const fnn_op *op, int n_in, const bool *need) {
 }
 
 /* Fills a fresh node from a call that has run: geometry, edges, saved tensors. */
-static fnn_status fill_node(fnn_node *n, fnn_call *c, const bool *need, const fnn_tensor *out) {
+static fnn_status fill_node(fnn_node *n, fnn_call *c, const bool *need, unsigned keep, const fnn_tensor *out) {
     const fnn_op *op = c->op;
-    unsigned keep = kept_inputs(op, c->n_in, need);
     if (op->grad_name_of) n->name = op->grad_name_of(c);
     for (int i = 0; i < c->n_in; i++) {
         if (!c->in[i]) {
@@ -59,17 +61,31 @@ static fnn_status fill_node(fnn_node *n, fnn_call *c, const bool *need, const fn
         FNN_TRY(fnn_gradient_edge(c->in[i], &n->edges[i]));
     }
     for (int i = 0; keep >> i; i++)
-        if ((keep >> i & 1) && i < c->n_in && c->in[i]) FNN_TRY(save(&n->in[i], c->in[i]));
+        if ((keep >> i & 1) && i < c->n_in && c->in[i]) FNN_TRY(save(n, i, c->in[i]));
     for (int i = 0; i < c->n_out; i++) {
         n->out_geom[i] = fnn_geom_of(&out[i]);
-        if (i < 8 && (op->save_out >> i & 1)) FNN_TRY(save(&n->out[i], &out[i]));
+        if (i < 8 && (op->save_out >> i & 1)) FNN_TRY(save(n, c->n_in + i, &out[i]));
     }
     for (int i = 0; i < op->n_extra; i++) {
-        n->extra[i].t = c->extra[i]; /* moved */
-        c->extra[i] = (fnn_tensor){0};
+        if (!c->extra[i].data) continue;
+        n->saved[n->n_saved++] = (fnn_saved){.t = c->extra[i], .place = c->n_in + c->n_out + i}; /* moved */
+        fnn_tensor_clear(&c->extra[i]);
     }
     fnn_node_stamp(n);
     return FNN_OK;
+}
+
+/* A node for a call that has run: geometry, edges, saved tensors. NULL: *status says why. */
+static fnn_node *node_of(fnn_call *c, const bool *need, const fnn_tensor *out, fnn_status *status) {
+    unsigned keep = kept_inputs(c->op, c->n_in, need);
+    int n_saved = __builtin_popcount(keep) + __builtin_popcount(c->op->save_out) + c->op->n_extra;
+    fnn_node *n = fnn_node_new(c->op, c->n_in, c->n_out, n_saved, c->attrs);
+    *status = n ? fill_node(n, c, need, keep, out) : FNN_ERR_MEMORY;
+    if (n && *status) {
+        fnn_node_unref(n);
+        n = NULL;
+    }
+    return n;
 }
 
 fnn_status fnn_record_view(fnn_tensor *out, const fnn_tensor *src) {
@@ -100,12 +116,15 @@ fnn_status fnn_record_view(fnn_tensor *out, const fnn_tensor *src) {
     return FNN_OK;
 }
 
-static fnn_status attach(fnn_node *n, const fnn_op *op, fnn_tensor *out, int n_out) {
+/* Makes n the outputs' grad_fn. The first of them takes the caller's reference over; *given says whether there is one. */
+static fnn_status attach(fnn_node *n, const fnn_op *op, fnn_tensor *out, int n_out, bool *given) {
+    *given = false;
     for (int i = 0; i < n_out; i++) {
         if ((i < 8 && (op->no_grad_out >> i & 1)) || !fnn_dtype_is_float(out[i].dtype)) continue;
         fnn_meta *m = fnn_meta_of(&out[i]);
         if (!m) return FNN_ERR_MEMORY;
-        fnn_node_ref(n);
+        if (*given) fnn_node_ref(n);
+        *given = true;
         m->grad_fn = n;
         m->output_nr = (uint32_t)i;
     }
@@ -120,30 +139,19 @@ static fnn_status record(fnn_call *c) {
         need = (bool *)scratch.data;
     }
     wanted(c->op, c->in, c->n_in, need);
-    fnn_node *n = fnn_node_new(c->op, c->n_in, c->n_out, c->op->n_extra, c->attrs);
-    fnn_status status = n ? fill_node(n, c, need, c->out) : FNN_ERR_MEMORY;
-    if (!status) status = attach(n, c->op, c->out, c->n_out);
-    if (n) fnn_node_unref(n); /* the outputs hold it now */
+    fnn_status status;
+    fnn_node *n = node_of(c, need, c->out, &status);
+    bool given = true;
+    if (n) status = attach(n, c->op, c->out, c->n_out, &given);
+    if (!given) fnn_node_unref(n);
     if (scratch.data) fnn_tensor_unref(&scratch);
     return status;
 }
 
 fnn_status fnn_apply_op(const fnn_op *op, fnn_tensor *out, int n_out, const fnn_tensor *const *in, int n_in, const fnn_attrs *attrs) {
     fnn_call c;
-    c.op = op;
-    c.n_in = n_in;
-    c.n_out = n_out;
-    c.in = in;
-    c.attrs = attrs;
-    c.out = out;
+    fnn_call_init(&c, op, out, n_out, in, n_in, attrs);
     c.save = any_wanted(op, in, n_in);
-    c.inplace = false;
-    c.keep = NULL;
-    c.scratch_bytes = 0;
-    c.scratch = NULL;
-    c.work = 0;
-    for (int i = 0; i < n_out; i++) out[i] = (fnn_tensor){0};
-    for (int i = 0; i < op->n_extra; i++) c.extra[i] = (fnn_tensor){0};
     FNN_TRY(fnn_run_call(&c));
     fnn_status status = FNN_OK;
     if (fnn_mode.inference && !(op->flags & FNN_F_VIEW)) {
@@ -177,25 +185,28 @@ fnn_status fnn_apply(fnn_op_id id, fnn_tensor *out, const fnn_tensor *const *in,
  * held before, where a gradient needs that (data NULL: none does). Other inputs that look at self's memory were saved as they
  * are now; they count as saved before the write, so that backward refuses them. */
 static fnn_status record_inplace(fnn_call *c, fnn_tensor *self, const bool *need, const fnn_tensor *original) {
-    fnn_node *n = fnn_node_new(c->op, c->n_in, 1, c->op->n_extra, c->attrs);
-    fnn_status status = n ? fill_node(n, c, need, self) : FNN_ERR_MEMORY;
-    if (!status && original->data) {
-        fnn_tensor_unref(&n->in[0].t);
-        fnn_tensor_ref_data(&n->in[0].t, original);
-        n->in[0].version = fnn_tensor_version(original);
+    fnn_status status;
+    fnn_node *n = node_of(c, need, self, &status);
+    if (!n) return status;
+    for (int i = 0; i < n->n_saved; i++) {
+        fnn_saved *s = &n->saved[i];
+        if (s->place == 0 && original->data) {
+            fnn_tensor_unref(&s->t);
+            fnn_tensor_ref_data(&s->t, original);
+            s->version = fnn_tensor_version(original);
+        } else if (s->place > 0 && s->place < c->n_in && s->t.version == self->version) {
+            s->version--;
+        }
     }
-    for (int i = 1; i < c->n_in && !status; i++)
-        if (n->in[i].t.data && n->in[i].t.version == self->version) n->in[i].version--;
-    if (!status) status = fnn_rebase_history(self, n);
-    if (n) fnn_node_unref(n);
+    status = fnn_rebase_history(self, n);
+    fnn_node_unref(n);
     return status;
 }
 
-/* Runs the op into fresh memory and copies the result over self: for results of another dtype or layout. */
+/* Runs the planned op into fresh memory and copies the result over self: for results of another dtype or layout. */
 static fnn_status run_and_copy(fnn_call *c, fnn_tensor *self) {
-    fnn_tensor result = {0};
-    c->out = &result;
-    FNN_TRY(fnn_run_call(c));
+    FNN_TRY(fnn_run_planned(c));
+    fnn_tensor result = *c->out;
     bool to_integer = fnn_dtype_is_float(result.dtype) && !fnn_dtype_is_float(self->dtype);
     if (to_integer || (self->dtype == FNN_BOOL && result.dtype != FNN_BOOL)) {
         int dtype = result.dtype;
@@ -213,21 +224,18 @@ static fnn_status run_and_copy(fnn_call *c, fnn_tensor *self) {
 }
 
 static fnn_status run_in_place(fnn_call *c, fnn_tensor *self) {
-    fnn_tensor out = {0};
-    c->out = &out;
     if (c->op->flags & FNN_F_WRITES) {
         c->inplace = true;
         return fnn_run_call(c);
     }
     FNN_TRY(c->op->plan(c));
-    if (!fnn_same_shape(&out, self))
+    if (!fnn_same_shape(c->out, self))
         return fnn_fail(FNN_ERR_RUNTIME, "%s_: output with shape %s doesn't match the broadcast shape %s", c->op->name,
-                        fnn_shape_of(self), fnn_shape_of(&out));
-    if (!(c->op->flags & FNN_F_ELEMENTWISE) || out.dtype != self->dtype) return run_and_copy(c, self);
+                        fnn_shape_of(self), fnn_shape_of(c->out));
+    if (!(c->op->flags & FNN_F_ELEMENTWISE) || c->out->dtype != self->dtype) return run_and_copy(c, self);
     c->inplace = true;
     c->keep = self;
-    c->scratch_bytes = 0; /* planned anew */
-    return fnn_run_call(c);
+    return fnn_run_planned(c);
 }
 
 fnn_status fnn_apply_inplace_op(const fnn_op *op, fnn_tensor *self, const fnn_tensor *const *in, int n_in, const fnn_attrs *attrs) {
@@ -235,7 +243,10 @@ fnn_status fnn_apply_inplace_op(const fnn_op *op, fnn_tensor *self, const fnn_te
     if (op != &fnn_op_FILL_) FNN_TRY(fnn_check_repeats(op->name, self)); /* one value fits all */
     FNN_TRY(fnn_check_overlap(op->name, self, in, n_in));
     bool save = any_wanted(op, in, n_in);
-    fnn_call c = {.op = op, .n_in = n_in, .n_out = 1, .in = in, .attrs = attrs, .save = save};
+    fnn_tensor out;
+    fnn_call c;
+    fnn_call_init(&c, op, &out, 1, in, n_in, attrs);
+    c.save = save;
     if (save && (self->flags & FNN_T_VIEW_NO_GRAD))
         return fnn_fail(FNN_ERR_RUNTIME, "%s_: A view was created in no_grad mode and is being modified inplace with grad mode enabled. "
                                          "Clone the view, or create and modify it in the same mode.", op->name);
@@ -276,14 +287,17 @@ fnn_status fnn_record_foreign(const fnn_foreign *foreign, void *object, const ch
     }
     for (int i = 0; i < n_out; i++) n->out_geom[i] = fnn_geom_of(&out[i]);
     fnn_node_stamp(n);
-    if (!status) {
-        static const fnn_op nothing = {.name = "Function"};
-        status = attach(n, &nothing, out, n_out);
+    if (status) {
+        fnn_node_unref(n);
+        return status;
     }
+    static const fnn_op nothing = {.name = "Function"};
+    bool given;
+    status = attach(n, &nothing, out, n_out, &given);
     if (!status) {
         n->foreign = foreign;
         n->object = object;
     }
-    fnn_node_unref(n);
+    if (!given) fnn_node_unref(n);
     return status;
 }

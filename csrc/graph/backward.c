@@ -9,9 +9,9 @@
 #include "graph.h"
 
 typedef struct walk {
-    fnn_node **heap; /* counted; largest seq first */
+    fnn_node **heap; /* largest seq first. Not counted, as leaves: the roots, which are, hold the graph */
     int64_t n, capacity;
-    fnn_node *leaves, **last_leaf; /* accumulators reached, in order of arrival (counted) */
+    fnn_node *leaves, **last_leaf; /* accumulators reached, in order of arrival */
     fnn_capture *captures;
     int n_captures;
     bool retain_graph;
@@ -68,35 +68,21 @@ static fnn_status enter(walk *w, fnn_node *node) {
     if (node->walk == w) return FNN_OK;
     if (node->walk)
         return fnn_fail(FNN_ERR_RUNTIME, "backward: this graph is being back-propagated by another call at the moment");
-    fnn_tensor *dy = fnn_pool_alloc(sizeof *dy * (size_t)node->n_out);
-    if (!dy) return fnn_fail(FNN_ERR_MEMORY, "backward: out of memory for gradients");
-    for (int i = 0; i < node->n_out; i++) dy[i] = (fnn_tensor){0};
-    node->dy = dy;
+    if (!fnn_is_accumulator(node)) FNN_TRY(heap_push(w, node));
+    for (int i = 0; i < node->n_out; i++) node->dy[i].data = NULL; /* nothing has arrived */
     node->walk = w;
     if (fnn_is_accumulator(node)) {
-        fnn_node_ref(node);
         node->next_leaf = NULL;
         *w->last_leaf = node;
         w->last_leaf = &node->next_leaf;
-        return FNN_OK;
     }
-    fnn_status status = heap_push(w, node);
-    if (status) {
-        fnn_pool_free(dy, sizeof *dy * (size_t)node->n_out);
-        node->dy = NULL;
-        node->walk = NULL;
-        return status;
-    }
-    fnn_node_ref(node);
     return FNN_OK;
 }
 
 static void leave(fnn_node *node) {
-    for (int i = 0; i < node->n_out; i++) fnn_tensor_unref(&node->dy[i]);
-    fnn_pool_free(node->dy, sizeof *node->dy * (size_t)node->n_out);
-    node->dy = NULL;
+    for (int i = 0; i < node->n_out; i++)
+        if (node->dy[i].data) fnn_tensor_unref(&node->dy[i]);
     node->walk = NULL;
-    fnn_node_unref(node);
 }
 
 /* Adds grad (taken over) to what has arrived at an edge. */
@@ -109,7 +95,7 @@ static fnn_status deliver(walk *w, const fnn_edge *edge, fnn_tensor *grad) {
     fnn_tensor *slot = &edge->node->dy[edge->nr];
     if (!slot->data) {
         *slot = *grad;
-        *grad = (fnn_tensor){0};
+        fnn_tensor_clear(grad);
         return FNN_OK;
     }
     if (sole_owner(slot)) {
@@ -136,15 +122,21 @@ static fnn_status deliver(walk *w, const fnn_edge *edge, fnn_tensor *grad) {
 /* ---- one node ---- */
 
 static fnn_status check_versions(const fnn_node *n) {
-    int count = n->n_in + n->n_out;
-    for (int i = 0; i < count; i++) {
-        const fnn_saved *s = &n->in[i];
-        if (s->t.data && fnn_tensor_version(&s->t) != s->version)
+    for (int i = 0; i < n->n_saved; i++) {
+        const fnn_saved *s = &n->saved[i];
+        if (s->place < n->n_in + n->n_out && fnn_tensor_version(&s->t) != s->version)
             return fnn_fail(FNN_ERR_RUNTIME, "one of the variables needed for gradient computation has been modified by an inplace "
                             "operation: [%s %s], saved by %s, is at version %u; expected version %u instead.",
                             fnn_dtype_name(s->t.dtype), fnn_shape_of(&s->t), n->name, fnn_tensor_version(&s->t), s->version);
     }
     return FNN_OK;
+}
+
+/* What was saved, where an op's backward looks for it: in[], out[] and extra[] behind one another. */
+static void lay_out(const fnn_node *n, fnn_tensor *flat) {
+    int count = n->n_in + n->n_out + n->n_extra;
+    for (int i = 0; i < count; i++) flat[i].data = NULL; /* not saved: the rest says nothing */
+    for (int i = 0; i < n->n_saved; i++) flat[n->saved[i].place] = n->saved[i].t;
 }
 
 fnn_status fnn_node_backward(fnn_node *n, const fnn_tensor *const *dy, const bool *need, fnn_tensor *dx) {
@@ -162,12 +154,7 @@ fnn_status fnn_node_backward(fnn_node *n, const fnn_tensor *const *dy, const boo
         FNN_TRY(fnn_empty(&block, FNN_U8, 1, &bytes));
         flat = (fnn_tensor *)block.data;
     }
-    for (int i = 0; i < count; i++) {
-        if (n->in[i].t.data)
-            flat[i] = n->in[i].t;
-        else
-            flat[i].data = NULL;
-    }
+    lay_out(n, flat);
     fnn_backcall b = {.op = n->op, .n_in = n->n_in, .n_out = n->n_out, .attrs = n->attrs, .dy = dy, .in = flat, .out = flat + n->n_in,
                       .extra = flat + n->n_in + n->n_out, .in_geom = n->in_geom, .out_geom = n->out_geom, .need = need, .dx = dx};
     fnn_status status;
@@ -195,13 +182,8 @@ static bool try_backward_into(walk *w, fnn_node *n, const fnn_tensor *const *dy,
     if (!slot->data || !sole_owner(slot)) return false;
     *status = check_versions(n);
     if (*status) return true;
-    fnn_tensor saved[FNN_MAX_IN + FNN_MAX_OUT];
-    for (int i = 0; i < n->n_in + n->n_out; i++) {
-        if (n->in[i].t.data)
-            saved[i] = n->in[i].t;
-        else
-            saved[i].data = NULL;
-    }
+    fnn_tensor saved[FNN_MAX_IN + FNN_MAX_OUT + FNN_MAX_EXTRA];
+    lay_out(n, saved);
     fnn_backcall b = {.op = n->op, .n_in = n->n_in, .n_out = n->n_out, .attrs = n->attrs, .dy = dy, .in = saved, .out = saved + n->n_in,
                       .in_geom = n->in_geom, .out_geom = n->out_geom};
     *status = n->op->backward_into(&b, slot);
@@ -215,7 +197,7 @@ static fnn_status run_node(walk *w, fnn_node *n, const fnn_tensor *const *dy, bo
     for (int i = 0; i < n->n_in; i++) {
         need[i] = n->edges[i].node != NULL;
         any |= need[i];
-        dx[i] = (fnn_tensor){0};
+        fnn_tensor_clear(&dx[i]);
     }
     if (!any) return FNN_OK;
     FNN_TRY(fnn_node_backward(n, dy, need, dx));
@@ -229,8 +211,8 @@ static fnn_status run_node(walk *w, fnn_node *n, const fnn_tensor *const *dy, bo
     return status;
 }
 
-/* .grad = grad, or .grad += grad. */
-static fnn_status accumulate_grad(fnn_meta *m, fnn_tensor *grad) {
+/* .grad = grad, or .grad += grad. The caller keeps grad unless it lets it be taken (cleared then). */
+static fnn_status accumulate_grad(fnn_meta *m, fnn_tensor *grad, bool take) {
     if (m->grad) {
         FNN_TRY(fnn_add_into(m->grad, grad));
         fnn_tensor_bump(m->grad);
@@ -240,7 +222,12 @@ static fnn_status accumulate_grad(fnn_meta *m, fnn_tensor *grad) {
     if (!kept) return fnn_fail(FNN_ERR_MEMORY, "backward: out of memory for a gradient");
     fnn_status status = FNN_OK;
     if (sole_owner(grad) && grad->contiguous) {
-        fnn_tensor_ref_data(kept, grad); /* the walk drops its own reference right after */
+        if (take) {
+            *kept = *grad;
+            fnn_tensor_clear(grad);
+        } else {
+            fnn_tensor_ref_data(kept, grad); /* the walk drops its own reference right after */
+        }
     } else {
         status = fnn_empty(kept, grad->dtype, grad->ndim, grad->shape);
         if (!status) status = fnn_copy_into(kept, grad);
@@ -259,7 +246,7 @@ static fnn_status finish_gradients(walk *w, fnn_node *n) {
         if (!dy->data) continue;
         if (n->out_hooks && n->out_hooks[i]) FNN_TRY(fnn_graph_host.run_hooks(n->out_hooks[i], dy));
         if (n->leaf && n->leaf->hooks) FNN_TRY(fnn_graph_host.run_hooks(n->leaf->hooks, dy));
-        if (n->retain && n->retain[i] && !w->n_captures) FNN_TRY(accumulate_grad(n->retain[i], dy));
+        if (n->retain && n->retain[i] && !w->n_captures) FNN_TRY(accumulate_grad(n->retain[i], dy, false));
         for (int k = 0; k < w->n_captures; k++)
             if (w->captures[k].edge.node == n && w->captures[k].edge.nr == (uint32_t)i && !w->captures[k].grad.data)
                 fnn_tensor_ref_data(&w->captures[k].grad, dy);
@@ -295,38 +282,47 @@ static fnn_status visit(walk *w, fnn_node *n) {
 static fnn_status finish_leaf(walk *w, fnn_node *n) {
     FNN_TRY(finish_gradients(w, n));
     if (w->n_captures || !n->dy[0].data) return FNN_OK;
-    FNN_TRY(accumulate_grad(n->leaf, &n->dy[0]));
+    FNN_TRY(accumulate_grad(n->leaf, &n->dy[0], true));
     if (n->leaf->post_hooks) FNN_TRY(fnn_graph_host.run_post_hooks(n->leaf->post_hooks, n->leaf));
     return FNN_OK;
+}
+
+/* Takes all nodes that the seeds reach, then the leaves. */
+static fnn_status walk_nodes(walk *w, fnn_status status) {
+    while (w->n) {
+        fnn_node *node = heap_pop(w);
+        if (!status) status = visit(w, node);
+        leave(node);
+    }
+    while (w->leaves) {
+        fnn_node *node = w->leaves;
+        w->leaves = node->next_leaf;
+        if (!status) status = finish_leaf(w, node);
+        leave(node);
+    }
+    if (w->heap) fnn_pool_free(w->heap, sizeof *w->heap * (size_t)w->capacity);
+    return status;
 }
 
 fnn_status fnn_walk(const fnn_tensor *const *roots, fnn_tensor *seeds, int n, bool retain_graph, fnn_capture *captures, int n_captures) {
     walk w = {.captures = captures, .n_captures = n_captures, .retain_graph = retain_graph};
     w.last_leaf = &w.leaves;
+    fnn_edge one, *edges = n > 1 ? fnn_pool_alloc(sizeof *edges * (size_t)n) : &one; /* counted: they keep the graph until the end */
     fnn_modes before = fnn_mode;
     fnn_mode.grad = false;
-    fnn_status status = FNN_OK;
+    fnn_status status = edges ? FNN_OK : fnn_fail(FNN_ERR_MEMORY, "backward: out of memory for the roots");
+    int held = 0;
     for (int i = 0; i < n; i++) {
-        fnn_edge edge = {0};
-        if (!status) status = fnn_gradient_edge(roots[i], &edge);
-        if (!status && edge.node)
-            status = deliver(&w, &edge, &seeds[i]);
+        if (!status) status = fnn_gradient_edge(roots[i], &edges[i]);
+        if (!status) held++;
+        if (!status && edges[i].node)
+            status = deliver(&w, &edges[i], &seeds[i]);
         else
             fnn_tensor_unref(&seeds[i]);
-        if (edge.node) fnn_node_unref(edge.node);
     }
-    while (w.n) {
-        fnn_node *node = heap_pop(&w);
-        if (!status) status = visit(&w, node);
-        leave(node);
-    }
-    while (w.leaves) {
-        fnn_node *node = w.leaves;
-        w.leaves = node->next_leaf;
-        if (!status) status = finish_leaf(&w, node);
-        leave(node);
-    }
-    if (w.heap) fnn_pool_free(w.heap, sizeof *w.heap * (size_t)w.capacity);
+    status = walk_nodes(&w, status);
+    for (int i = 0; i < held; i++) fnn_node_unref(edges[i].node);
+    if (edges && edges != &one) fnn_pool_free(edges, sizeof *edges * (size_t)n);
     fnn_mode = before;
     return status;
 }

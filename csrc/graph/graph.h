@@ -32,8 +32,9 @@ typedef struct fnn_edge {
 } fnn_edge;
 
 typedef struct fnn_saved {
-    fnn_tensor t;     /* without meta; data NULL: not saved */
+    fnn_tensor t;     /* without meta; data NULL once freed */
     uint32_t version; /* of t when saved: must not have moved when it is used */
+    int32_t place;    /* among the inputs, outputs and extras, counted through */
 } fnn_saved;
 
 typedef struct fnn_view fnn_view;
@@ -42,11 +43,11 @@ struct fnn_node {
     atomic_int refs;
     const fnn_op *op;    /* NULL: accumulator of a leaf, or foreign */
     uint64_t seq;
-    int32_t n_in, n_out, n_extra;
+    int32_t n_in, n_out, n_extra, n_saved;
     fnn_edge *edges;     /* n_in */
     fnn_geom *in_geom;   /* n_in */
     fnn_geom *out_geom;  /* n_out */
-    fnn_saved *in, *out, *extra; /* n_in, n_out, op->n_extra; dropped when freed */
+    fnn_saved *saved;    /* n_saved: only what backward needs */
     fnn_attrs *attrs;    /* NULL when the op has none */
     bool freed;          /* saved tensors are gone: a second backward needs retain_graph */
     const char *name;    /* what grad_fn shows */
@@ -62,8 +63,8 @@ struct fnn_node {
     void **out_hooks;    /* n_out or NULL */
     fnn_meta **retain;   /* n_out or NULL: who wants output i's gradient kept; not counted, cleared by the meta */
     /* during one walk */
-    fnn_tensor *dy;      /* n_out gradients summed so far (from the walk) */
-    void *walk;          /* the walk that owns dy; NULL: none */
+    fnn_tensor *dy;      /* n_out gradients summed so far; undefined outside a walk */
+    void *walk;          /* the walk that uses dy; NULL: none */
     fnn_node *next_free; /* chain of the freeing loop */
     fnn_node *next_leaf; /* chain of the walk's leaves */
     size_t bytes;        /* of this block */
@@ -128,7 +129,8 @@ fnn_status fnn_gradient_edge(const fnn_tensor *t, fnn_edge *edge);
 fnn_node *fnn_current_grad_fn(const fnn_tensor *t); /* borrowed; NULL: leaf. Renews a stale view's node */
 
 /* ---- node ---- */
-fnn_node *fnn_node_new(const fnn_op *op, int n_in, int n_out, int n_extra, const fnn_attrs *attrs);
+/* Room for n_saved tensors; n->n_saved counts them from 0 as they come. */
+fnn_node *fnn_node_new(const fnn_op *op, int n_in, int n_out, int n_saved, const fnn_attrs *attrs);
 /* Gives n its sequence number: after its edges are known, since looking an edge up may make a node (a stale view's). */
 void fnn_node_stamp(fnn_node *n);
 void fnn_node_unref(fnn_node *n);

@@ -46,7 +46,7 @@ void fnn_meta_set_grad(fnn_meta *m, fnn_tensor *grad, void *handle) {
 }
 
 void fnn_meta_unref(fnn_meta *m) {
-    if (!m || atomic_fetch_sub_explicit(&m->refs, 1, memory_order_acq_rel) != 1) return;
+    if (!m || !fnn_drop_ref(&m->refs)) return;
     if (m->grad) fnn_meta_set_grad(m, NULL, NULL);
     if (m->view) {
         fnn_meta_unref(m->view->base);
@@ -70,12 +70,13 @@ fnn_meta *fnn_meta_of(fnn_tensor *t) {
 
 static size_t align16(size_t n) { return (n + 15) & ~(size_t)15; }
 
-fnn_node *fnn_node_new(const fnn_op *op, int n_in, int n_out, int n_extra, const fnn_attrs *attrs) {
+fnn_node *fnn_node_new(const fnn_op *op, int n_in, int n_out, int n_saved, const fnn_attrs *attrs) {
     size_t head = align16(sizeof(fnn_node));
     size_t edges = align16(sizeof(fnn_edge) * (size_t)n_in);
     size_t geoms = align16(sizeof(fnn_geom) * (size_t)(n_in + n_out));
-    size_t saved = align16(sizeof(fnn_saved) * (size_t)(n_in + n_out + n_extra));
-    size_t bytes = head + edges + geoms + saved + (attrs ? sizeof(fnn_attrs) : 0);
+    size_t saved = align16(sizeof(fnn_saved) * (size_t)n_saved);
+    size_t dy = align16(sizeof(fnn_tensor) * (size_t)n_out);
+    size_t bytes = head + edges + geoms + saved + dy + (attrs ? sizeof(fnn_attrs) : 0);
     char *block = fnn_pool_alloc(bytes);
     if (!block) {
         fnn_fail(FNN_ERR_MEMORY, "out of memory: tried to record an op");
@@ -92,13 +93,11 @@ fnn_node *fnn_node_new(const fnn_op *op, int n_in, int n_out, int n_extra, const
     n->edges = (fnn_edge *)(block + head);
     n->in_geom = (fnn_geom *)(block + head + edges);
     n->out_geom = n->in_geom + n_in;
-    n->in = (fnn_saved *)(block + head + edges + geoms);
-    n->out = n->in + n_in;
-    n->extra = n->out + n_out;
-    n->n_extra = n_extra;
-    for (int i = 0; i < n_in + n_out + n_extra; i++) n->in[i].t.data = NULL; /* not saved: the rest says nothing */
+    n->n_extra = op ? op->n_extra : 0;
+    n->saved = (fnn_saved *)(block + head + edges + geoms);
+    n->dy = (fnn_tensor *)(block + head + edges + geoms + saved);
     if (attrs) {
-        n->attrs = (fnn_attrs *)(block + head + edges + geoms + saved);
+        n->attrs = (fnn_attrs *)(block + head + edges + geoms + saved + dy);
         *n->attrs = *attrs;
     }
     return n;
@@ -107,22 +106,16 @@ fnn_node *fnn_node_new(const fnn_op *op, int n_in, int n_out, int n_extra, const
 void fnn_node_stamp(fnn_node *n) { n->seq = atomic_fetch_add_explicit(&sequence, 1, memory_order_relaxed); }
 
 void fnn_node_free_saved(fnn_node *n) {
-    int count = n->n_in + n->n_out + n->n_extra; /* in, out and extra lie behind one another */
-    for (int i = 0; i < count; i++) {
-        if (!n->in[i].t.data) continue;
-        fnn_tensor_unref(&n->in[i].t);
-        n->freed = true; /* a node that saved nothing can run again */
-    }
+    for (int i = 0; i < n->n_saved; i++) fnn_tensor_unref(&n->saved[i].t);
+    n->freed |= n->n_saved > 0; /* a node that saved nothing can run again */
+    n->n_saved = 0;
 }
 
 bool fnn_is_accumulator(const fnn_node *n) { return n->leaf != NULL; }
 
 static void destroy(fnn_node *n) {
     fnn_node_free_saved(n);
-    if (n->leaf) {
-        n->leaf->accumulator = NULL;
-        fnn_meta_unref(n->leaf);
-    }
+    if (n->leaf) fnn_meta_unref(n->leaf);
     if (n->object) n->foreign->release(n->object);
     if (n->inner) fnn_node_unref(n->inner);
     if (n->view) fnn_pool_free(n->view, sizeof *n->view);
@@ -140,7 +133,8 @@ static void destroy(fnn_node *n) {
 void fnn_node_unref(fnn_node *n) {
     static _Thread_local fnn_node *pending;
     static _Thread_local bool busy;
-    if (!n || atomic_fetch_sub_explicit(&n->refs, 1, memory_order_acq_rel) != 1) return;
+    if (!n || !fnn_drop_ref(&n->refs)) return;
+    if (n->leaf) n->leaf->accumulator = NULL; /* at once: nobody may find the node while it waits */
     n->next_free = pending;
     pending = n;
     if (busy) return;

@@ -88,7 +88,24 @@ struct fnn_op {
 };
 
 /* ---- running without a tape (run.c) ---- */
-fnn_status fnn_run_call(fnn_call *c); /* plan, inspect, allocate, forward; out[] zeroed again on failure */
+/* A call that has not been planned, with out[] and extra[] cleared. */
+static inline void fnn_call_init(fnn_call *c, const fnn_op *op, fnn_tensor *out, int n_out, const fnn_tensor *const *in, int n_in, const fnn_attrs *attrs) {
+    c->op = op;
+    c->n_in = n_in;
+    c->n_out = n_out;
+    c->in = in;
+    c->attrs = attrs;
+    c->out = out;
+    c->save = c->inplace = false;
+    c->keep = NULL;
+    c->scratch_bytes = 0;
+    c->scratch = NULL;
+    c->work = 0;
+    for (int i = 0; i < n_out; i++) fnn_tensor_clear(&out[i]);
+    for (int i = 0; i < op->n_extra; i++) fnn_tensor_clear(&c->extra[i]);
+}
+fnn_status fnn_run_call(fnn_call *c);     /* plan and the rest; out[] cleared again on failure */
+fnn_status fnn_run_planned(fnn_call *c);  /* inspect, allocate, forward: what follows a plan */
 fnn_status fnn_run(const fnn_op *op, fnn_tensor *out, const fnn_tensor *const *in, int n_in, const fnn_attrs *attrs);
 
 /* Set by the host language: called around long work. */

@@ -66,9 +66,8 @@ static fnn_status forward(fnn_call *c) {
     return status;
 }
 
-fnn_status fnn_run_call(fnn_call *c) {
+static fnn_status run_rest(fnn_call *c, fnn_status status) {
     const fnn_op *op = c->op;
-    fnn_status status = op->plan(c);
     if (!status && op->inspect) status = op->inspect(c);
     if (!status) status = allocate(c);
     if (!status && op->forward) status = forward(c);
@@ -84,20 +83,11 @@ fnn_status fnn_run_call(fnn_call *c) {
     return status;
 }
 
+fnn_status fnn_run_call(fnn_call *c) { return run_rest(c, c->op->plan(c)); }
+fnn_status fnn_run_planned(fnn_call *c) { return run_rest(c, FNN_OK); }
+
 fnn_status fnn_run(const fnn_op *op, fnn_tensor *out, const fnn_tensor *const *in, int n_in, const fnn_attrs *attrs) {
     fnn_call c;
-    c.op = op;
-    c.n_in = n_in;
-    c.n_out = op->n_out;
-    c.in = in;
-    c.attrs = attrs;
-    c.out = out;
-    c.save = c.inplace = false;
-    c.keep = NULL;
-    c.scratch_bytes = 0;
-    c.scratch = NULL;
-    c.work = 0;
-    for (int i = 0; i < c.n_out; i++) out[i] = (fnn_tensor){0};
-    for (int i = 0; i < op->n_extra; i++) c.extra[i] = (fnn_tensor){0};
+    fnn_call_init(&c, op, out, op->n_out, in, n_in, attrs);
     return fnn_run_call(&c);
 }

@@ -36,7 +36,7 @@ PyObject *fnn_wrap_as(PyTypeObject *type, fnn_tensor *t) {
     o->dict = NULL;
     o->weakrefs = NULL;
     if (t->meta && t->meta->requires_grad) t->meta->handle = o;
-    *t = (fnn_tensor){0};
+    fnn_tensor_clear(t);
     if (type != fnn_TensorType) PyObject_GC_Track(o); /* a subclass may hold anything */
     return (PyObject *)o;
 }
