@@ -51,11 +51,12 @@ def step_case(makemore: Any, kind: str) -> Case:
         x, y = i.ints(V, BATCH, T), i.ints(V, BATCH, T)
         call = i.compiled(model)
 
-        def step() -> None:
+        def step() -> Any:
             _, loss = call(x, y)
             model.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
+            return loss
 
         return step
 

@@ -25,11 +25,12 @@ def step_case(models: Any, kind: str) -> Case:
         x, y = i.ints(V, BATCH, T), i.ints(V, BATCH, T)
         loss_of = i.compiled(model.loss)
 
-        def step() -> None:
+        def step() -> Any:
             loss = loss_of(x, y)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
+            return loss
 
         return step
 
@@ -46,11 +47,12 @@ def generate_case(models: Any, kind: str) -> Case:
         torch.manual_seed(0)
         model = new_model(models, kind)
 
-        def generate() -> None:
+        def generate() -> Any:
             idx = torch.zeros(10, 1, dtype=torch.int64)
             for _ in range(15):
                 probabilities = F.softmax(model(idx)[:, -1, :], -1)
                 idx = torch.cat((idx, torch.multinomial(probabilities, 1)), 1)
+            return idx
 
         return generate
 
@@ -89,7 +91,7 @@ def lecture_mlp(i: Inputs) -> Run:
     parameters = [table, w1, b1, w2, b2]
     x, y = i.ints(V, BATCH, 3), i.ints(V, BATCH)
 
-    def step() -> None:
+    def step() -> Any:
         h = torch.tanh(table[x].view(-1, 30) @ w1 + b1)
         loss = F.cross_entropy(h @ w2 + b2, y)
         for p in parameters:
@@ -97,6 +99,7 @@ def lecture_mlp(i: Inputs) -> Run:
         loss.backward()
         for p in parameters:
             p.data += -0.001 * p.grad
+        return loss
 
     return step
 
