@@ -106,6 +106,10 @@ static inline void fnn_call_init(fnn_call *c, const fnn_op *op, fnn_tensor *out,
 }
 fnn_status fnn_run_call(fnn_call *c);     /* plan and the rest; out[] cleared again on failure */
 fnn_status fnn_run_planned(fnn_call *c);  /* inspect, allocate, forward: what follows a plan */
+/* The two halves of fnn_run_call, for a caller with memory of its own: plan and inspect, which write nothing; allocate and
+ * forward. Between them it may point out[] (and say `inplace`) and extra[] at its memory, of the planned geometry. */
+fnn_status fnn_check_call(fnn_call *c);
+fnn_status fnn_run_checked(fnn_call *c);
 fnn_status fnn_run(const fnn_op *op, fnn_tensor *out, const fnn_tensor *const *in, int n_in, const fnn_attrs *attrs);
 
 /* Set by the host language: called around long work. */

@@ -37,7 +37,7 @@ static fnn_status allocate(fnn_call *c) {
     }
     if (c->save)
         for (int i = 0; i < c->op->n_extra; i++)
-            if (c->extra[i].numel >= 0) FNN_TRY(fnn_tensor_alloc(&c->extra[i]));
+            if (c->extra[i].numel >= 0 && !c->extra[i].data) FNN_TRY(fnn_tensor_alloc(&c->extra[i]));
     if (c->scratch_bytes) {
         c->scratch = fnn_pool_alloc(c->scratch_bytes);
         if (!c->scratch) return fnn_fail(FNN_ERR_MEMORY, "%s: out of memory for %zu bytes of scratch", c->op->name, c->scratch_bytes);
@@ -66,25 +66,48 @@ static fnn_status forward(fnn_call *c) {
     return status;
 }
 
-static fnn_status run_rest(fnn_call *c, fnn_status status) {
-    const fnn_op *op = c->op;
-    if (!status && op->inspect) status = op->inspect(c);
-    if (!status) status = allocate(c);
-    if (!status && op->forward) status = forward(c);
+/* Nothing is left of a call that failed. */
+static fnn_status drop(fnn_call *c, fnn_status status) {
+    if (!c->inplace)
+        for (int i = 0; i < c->n_out; i++) fnn_tensor_unref(&c->out[i]);
+    for (int i = 0; i < c->op->n_extra; i++) fnn_tensor_unref(&c->extra[i]);
+    return status;
+}
+
+fnn_status fnn_run_checked(fnn_call *c) {
+    fnn_status status = allocate(c);
+    if (!status && c->op->forward) status = forward(c);
     if (c->scratch) {
         fnn_pool_free(c->scratch, c->scratch_bytes);
         c->scratch = NULL;
     }
-    if (status) {
-        if (!c->inplace)
-            for (int i = 0; i < c->n_out; i++) fnn_tensor_unref(&c->out[i]);
-        for (int i = 0; i < op->n_extra; i++) fnn_tensor_unref(&c->extra[i]);
-    }
-    return status;
+    return status ? drop(c, status) : FNN_OK;
 }
 
-fnn_status fnn_run_call(fnn_call *c) { return run_rest(c, c->op->plan(c)); }
-fnn_status fnn_run_planned(fnn_call *c) { return run_rest(c, FNN_OK); }
+static fnn_status inspect(fnn_call *c) {
+    fnn_status status = c->op->inspect ? c->op->inspect(c) : FNN_OK;
+    return status ? drop(c, status) : FNN_OK;
+}
+
+static fnn_status plan(fnn_call *c) {
+    fnn_status status = c->op->plan(c);
+    return status ? drop(c, status) : FNN_OK;
+}
+
+fnn_status fnn_check_call(fnn_call *c) {
+    FNN_TRY(plan(c));
+    return inspect(c);
+}
+
+fnn_status fnn_run_planned(fnn_call *c) {
+    FNN_TRY(inspect(c));
+    return fnn_run_checked(c);
+}
+
+fnn_status fnn_run_call(fnn_call *c) {
+    FNN_TRY(plan(c));
+    return fnn_run_planned(c);
+}
 
 fnn_status fnn_run(const fnn_op *op, fnn_tensor *out, const fnn_tensor *const *in, int n_in, const fnn_attrs *attrs) {
     fnn_call c;

@@ -7,6 +7,7 @@
 #ifndef FNN_PY_ARGS_H
 #define FNN_PY_ARGS_H
 
+#include "core/tensor.h"
 #include "py.h"
 
 /* Sorts a call's arguments into out[], one borrowed pointer (or NULL) per name. `names` ends with NULL; the entry "*"
@@ -54,6 +55,25 @@ int fnn_copy_ndarray(PyObject *array, int dtype, fnn_tensor *out);
  * What is no array comes back as it is. */
 PyObject *fnn_plain_array(PyObject *o);
 PyObject *fnn_share_array(const fnn_tensor *t); /* an array over t's memory */
+
+/* An array as a tensor for the length of one call: nothing is allocated. `t` must not outlive this struct. */
+typedef struct fnn_borrowed {
+    fnn_tensor t;
+    fnn_storage storage; /* t's, on the caller's stack */
+    PyObject *array;     /* whose memory t is: the given one, or a native copy where no tensor can be laid over it; owned */
+} fnn_borrowed;
+int fnn_borrow_array(PyObject *array, fnn_borrowed *b); /* 0, or -1 with an exception and b->array NULL */
+static inline void fnn_give_back(fnn_borrowed *b) { Py_CLEAR(b->array); }
+bool fnn_is_borrowed(const fnn_storage *s);
+bool fnn_array_is_writable(PyObject *array);
+void fnn_array_extent(PyObject *array, const char **lo, const char **hi); /* bytes [lo, hi) of a non-empty array */
+/* Up to so many bytes NumPy's own memory is the quicker one (a pool block needs a capsule to own it); above, the pool's
+ * aligned blocks, which are in use again and again. */
+#define FNN_SMALL_ARRAY 4096
+/* A fresh array of `like`'s dtype, shape and (dense) strides, borrowed. */
+int fnn_new_array(const fnn_tensor *like, fnn_borrowed *b);
+int fnn_copy_array(PyObject *dst, PyObject *src);         /* NumPy's copyto */
+bool fnn_arrays_share(PyObject *a, PyObject *b);          /* an element in common; true also where that is too hard to say */
 int fnn_init_numpy(PyObject *module);
 int fnn_init_kernels(PyObject *module); /* kernels.c: ops on arrays, for fastnn.kernels */
 

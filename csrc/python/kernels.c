@@ -1,24 +1,18 @@
 /* Ops on NumPy arrays, forward and backward by hand: what fastnn.kernels is made of.
  *
- * _kernel_forward runs an op on tensors that share the arrays' memory and gives, beside the outputs, what the op's
- * descriptor says its backward needs: inputs, outputs and extras, as arrays that belong to the caller, and a record of the
- * call. _kernel_backward builds the same fnn_backcall that the tape would build and calls the same function.
- * Invariant: nothing is believed of what comes back: arrays are checked against the record before a kernel reads them, and
- * no array handed out shares memory with one that came in. It does not: know any op, convert dtypes. Read next: ops/op.h, graph/apply.c. */
+ * A pair's forward(arrays.., attributes.., out) runs its op on tensors laid over the arrays and gives (outputs, saved): saved holds
+ * what the op's descriptor says its backward needs, inputs, outputs and extras, as arrays that belong to the caller, and
+ * the record of the call. Its backward is kernels_back.c.
+ * Invariant: results are written where the caller will find them; a copy is made only where an op's layout differs from
+ * the one wanted. See kernels.h for what the files share. */
+#include <math.h>
 #include <string.h>
 
-#include "args.h"
+#include "kernels.h"
 
-/* A call as bytes: opaque to Python, plain data so that it can be copied and pickled. */
-typedef struct record {
-    char name[40];
-    int32_t n_in;
-    uint8_t contiguous; /* bit i: output i was, so backward may count on it */
-    fnn_attrs attrs;
-    fnn_geom in[FNN_MAX_IN], out[FNN_MAX_OUT], extra[FNN_MAX_EXTRA]; /* ndim 255: absent */
-} record;
+PyTypeObject *fnn_RecordType;
+static PyTypeObject *PairType;
 
-#define ABSENT 255
 /* Ops without a pair: views, lists, in-place writers, ops without a gradient. */
 #define NO_PAIR (FNN_F_VIEW | FNN_F_LIST | FNN_F_NO_GRAD | FNN_F_OUT_LIST | FNN_F_WRITES)
 
@@ -31,295 +25,370 @@ static const fnn_op *find(const char *name) {
     return NULL;
 }
 
-static bool differentiable(const fnn_op *op, const fnn_geom *in, int i) {
-    return in[i].ndim != ABSENT && fnn_dtype_is_float(in[i].dtype) && !(op->no_grad_in >> i & 1);
+/* ---- the record ---- */
+
+/* The record after its Python head, as bytes. */
+#define RECORD_HEAD offsetof(fnn_record, attrs)
+static size_t record_bytes(const fnn_record *r) { return offsetof(fnn_record, geom) + (size_t)Py_SIZE(r) * sizeof(fnn_geom) - RECORD_HEAD; }
+
+static fnn_record *new_record(const fnn_op *op) {
+    int n = op->n_in + op->n_out + op->n_extra;
+    fnn_record *r = PyObject_NewVar(fnn_record, fnn_RecordType, n);
+    if (!r) return NULL;
+    r->op = op;
+    memset((char *)r + RECORD_HEAD, 0, record_bytes(r)); /* unused sizes too: equal calls give equal pickles */
+    return r;
 }
 
-/* Bits of the inputs that backward reads. */
-static unsigned kept_inputs(const fnn_op *op, const fnn_geom *in, int n_in) {
-    unsigned bits = 0;
-    for (int i = 0; i < n_in; i++)
-        if (differentiable(op, in, i)) bits |= op->save_in[i];
-    return bits;
+static PyObject *record_of(const fnn_call *c) {
+    fnn_record *r = new_record(c->op);
+    if (!r) return NULL;
+    r->attrs = *c->attrs;
+    fnn_geom *g = r->geom;
+    for (int i = 0; i < c->n_in; i++, g++)
+        if (c->in[i])
+            *g = fnn_geom_of(c->in[i]);
+        else
+            g->ndim = FNN_ABSENT;
+    for (int i = 0; i < c->n_out; i++) {
+        *g++ = fnn_geom_of(&c->out[i]);
+        r->contiguous |= (uint8_t)(c->out[i].contiguous << i);
+    }
+    for (int i = 0; i < c->op->n_extra; i++, g++)
+        if (c->extra[i].data)
+            *g = fnn_geom_of(&c->extra[i]);
+        else
+            g->ndim = FNN_ABSENT;
+    return (PyObject *)r;
 }
 
-/* The same over all calls: the layout of `saved` must not depend on which optional inputs are there. */
-static unsigned ever_kept(const fnn_op *op) {
+static PyObject *record_reduce(PyObject *self, PyObject *unused) {
+    (void)unused;
+    fnn_record *r = (fnn_record *)self;
+    PyObject *module = PyImport_ImportModule("fastnn._C"), *make = module ? PyObject_GetAttrString(module, "_kernel_record") : NULL;
+    Py_XDECREF(module);
+    return make ? Py_BuildValue("N(sy#)", make, r->op->name, (char *)r + RECORD_HEAD, (Py_ssize_t)record_bytes(r)) : NULL;
+}
+
+/* A pickle may come from anywhere: sizes must be such as forward makes. */
+static bool plausible(const fnn_record *r) {
+    for (Py_ssize_t i = 0; i < Py_SIZE(r); i++) {
+        const fnn_geom *g = &r->geom[i];
+        double numel = 1;
+        if (g->ndim == FNN_ABSENT) continue;
+        if (g->ndim > FNN_MAX_DIMS || g->dtype >= FNN_NDTYPES) return false;
+        for (int d = 0; d < g->ndim; d++) {
+            if (g->shape[d] < 0) return false;
+            numel *= (double)g->shape[d];
+        }
+        if (numel > 1e15) return false;
+    }
+    return true;
+}
+
+static PyObject *kernel_record(PyObject *module, PyObject *args) {
+    (void)module;
+    const char *name, *bytes;
+    Py_ssize_t size;
+    if (!PyArg_ParseTuple(args, "sy#:_kernel_record", &name, &bytes, &size)) return NULL;
+    const fnn_op *op = find(name);
+    fnn_record *r = op ? new_record(op) : NULL;
+    if (!r) return NULL;
+    bool fits = (size_t)size == record_bytes(r);
+    if (fits) memcpy((char *)r + RECORD_HEAD, bytes, (size_t)size);
+    if (fits && plausible(r)) return (PyObject *)r;
+    Py_DECREF(r);
+    return PyErr_Format(PyExc_ValueError, "%s: not the record of a call, or one of another version of fastnn", name);
+}
+
+static void record_dealloc(PyObject *self) {
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_Free(self);
+    Py_DECREF(type);
+}
+
+/* ---- forward ---- */
+
+/* kinds: 'i' integer, 'f' float, 'b' flag, 'l' list of integers; upper case: may be None. */
+static int read_attr(const fnn_pair *p, int k, PyObject *o, fnn_value *v, fnn_ints *list) {
+    char kind = p->kinds[k];
+    if (o == Py_None && (kind == 'F' || kind == 'I' || kind == 'L')) {
+        if (kind == 'F') v->f = NAN;
+        if (kind == 'I') v->i = FNN_NONE;
+        return 0;
+    }
+    int failed = 0;
+    if (kind == 'f' || kind == 'F') {
+        failed = fnn_as_double(o, &v->f);
+    } else if (kind == 'i' || kind == 'I') {
+        failed = fnn_as_int(o, &v->i);
+    } else if (kind == 'b') {
+        v->i = PyObject_IsTrue(o);
+        failed = v->i < 0;
+    } else {
+        failed = fnn_as_ints(o, list);
+    }
+    if (!failed || !PyErr_ExceptionMatches(PyExc_TypeError)) return failed;
+    PyErr_Format(PyExc_TypeError, "%s(): argument '%U' must be %s, not %.100s", p->forward, PyTuple_GET_ITEM(p->values, k),
+                 kind == 'l' || kind == 'L' ? "a tuple of integers" : kind == 'f' || kind == 'F' ? "a number" : "an integer", Py_TYPE(o)->tp_name);
+    return -1;
+}
+
+static int read_attrs(const fnn_pair *p, PyObject *const *args, fnn_attrs *attrs) {
+    int n_list = 0, n_value = 0;
+    memset(attrs, 0, sizeof *attrs);
+    for (int i = 0; i < FNN_MAX_LISTS; i++) attrs->list[i].n = -1;
+    for (int k = 0; k < p->n_values; k++) {
+        bool list = p->kinds[k] == 'l' || p->kinds[k] == 'L';
+        if (read_attr(p, k, args[k], &attrs->v[n_value], &attrs->list[n_list])) return -1;
+        n_list += list;
+        n_value += !list;
+    }
+    return 0;
+}
+
+/* Everything one forward call points to. The first n_* entries of each array are set. */
+typedef struct frame {
+    fnn_call c;
+    fnn_attrs attrs;
+    fnn_borrowed in_arrays[FNN_MAX_IN];
+    const fnn_tensor *in[FNN_MAX_IN];
+    fnn_tensor out[FNN_MAX_OUT];
+    fnn_target targets[FNN_MAX_OUT];     /* where output i is to be found at the end */
+    fnn_borrowed extras[FNN_MAX_EXTRA];
+} frame;
+
+static int read_inputs(const fnn_pair *p, PyObject *const *args, frame *f) {
+    for (int i = 0; i < p->op->n_in; i++) f->in_arrays[i].array = NULL;
+    for (int i = 0; i < p->op->n_in; i++) {
+        f->in[i] = NULL;
+        if (args[i] == Py_None && (p->op->optional_in >> i & 1)) continue;
+        const char *name = PyUnicode_AsUTF8(PyTuple_GET_ITEM(p->inputs, i));
+        if (!name || fnn_read_array(p->forward, name, args[i], p->accepts[i], &f->in_arrays[i])) return -1;
+        f->in[i] = &f->in_arrays[i].t;
+    }
+    return 0;
+}
+
+/* Where each output and extra goes. Outputs that are neither given nor saved get no array: the run allocates them. */
+static int make_targets(const fnn_pair *p, PyObject *out, frame *f) {
+    PyObject *given[FNN_MAX_OUT];
+    if (fnn_split_out(p->forward, out, p->n_given, given)) return -1;
+    for (int i = 0; i < p->n_given; i++) {
+        if (!given[i]) continue;
+        fnn_target *t = &f->targets[i];
+        if (fnn_read_target(p->forward, i, p->n_given, given[i], &f->out[i], t)) return -1;
+        for (int k = 0; k < p->op->n_in; k++)
+            if (fnn_check_apart(p->forward, i, p->n_given, t, PyUnicode_AsUTF8(PyTuple_GET_ITEM(p->inputs, k)), &f->in_arrays[k])) return -1;
+        for (int k = 0; k < i; k++)
+            if (fnn_check_apart(p->forward, i, p->n_given, t, "another entry of out", &f->targets[k].b)) return -1;
+    }
+    for (int i = 0; i < p->op->n_out; i++)
+        if (!f->targets[i].given && (i < p->n_given || (p->op->save_out >> i & 1)) && fnn_new_array(&f->out[i], &f->targets[i].b)) return -1;
+    for (int i = 0; i < p->op->n_extra; i++)
+        if (f->c.extra[i].numel >= 0) {
+            if (fnn_new_array(&f->c.extra[i], &f->extras[i])) return -1;
+            f->c.extra[i] = f->extras[i].t;
+        }
+    return 0;
+}
+
+static bool laid_out_alike(const fnn_tensor *a, const fnn_tensor *b) {
+    if (a->contiguous && b->contiguous) return true;
+    for (int d = 0; d < a->ndim; d++)
+        if (a->shape[d] > 1 && a->stride[d] != b->stride[d]) return false;
+    return true;
+}
+
+/* Points output i at its target, or at memory of its own where the op would not write in the target's layout. */
+static fnn_status place_output(frame *f, int i) {
+    fnn_tensor *out = &f->out[i], *t = &f->targets[i].b.t;
+    if (!f->targets[i].b.array) return fnn_tensor_alloc(out);
+    if (f->c.op->flags & FNN_F_ELEMENTWISE)
+        fnn_tensor_set_geometry(out, t->ndim, t->shape, t->stride);
+    else if (!laid_out_alike(out, t))
+        return fnn_tensor_alloc(out);
+    out->data = t->data;
+    out->storage = t->storage;
+    out->version = t->version;
+    return FNN_OK;
+}
+
+static fnn_status run(frame *f) {
+    fnn_status status = FNN_OK;
+    for (int i = 0; i < f->c.n_out && !status; i++) status = place_output(f, i);
+    f->c.inplace = true; /* run.c allocates no output */
+    if (!status) status = fnn_run_checked(&f->c);
+    for (int i = 0; i < f->c.n_out; i++) {
+        fnn_tensor *out = &f->out[i];
+        if (!out->storage || fnn_is_borrowed(out->storage)) continue;
+        if (!status && f->targets[i].b.array) status = fnn_copy_into(&f->targets[i].b.t, out);
+        fnn_storage_unref(out->storage);
+    }
+    return status;
+}
+
+/* The named tuple; takes over the inputs' and extras' arrays. outputs: borrowed. */
+static PyObject *make_saved(const fnn_pair *p, frame *f, PyObject *const *outputs) {
+    PyObject *record = record_of(&f->c);
+    PyObject *saved = record ? p->saved->tp_alloc(p->saved, PyTuple_GET_SIZE(p->fields) + 1) : NULL;
+    if (!saved) return Py_XDECREF(record), NULL;
+    Py_ssize_t at = 0;
+    for (int i = 0; i < p->op->n_in; i++) {
+        if (!(p->kept >> i & 1)) continue;
+        PyTuple_SET_ITEM(saved, at++, f->in[i] ? f->in_arrays[i].array : Py_NewRef(Py_None));
+        f->in_arrays[i].array = NULL;
+    }
+    for (int i = 0; i < p->op->n_out; i++)
+        if (p->op->save_out >> i & 1) PyTuple_SET_ITEM(saved, at++, Py_NewRef(outputs[i]));
+    for (int i = 0; i < p->op->n_extra; i++) {
+        PyTuple_SET_ITEM(saved, at++, f->extras[i].array ? f->extras[i].array : Py_NewRef(Py_None));
+        f->extras[i].array = NULL;
+    }
+    PyTuple_SET_ITEM(saved, at, record);
+    return saved;
+}
+
+/* (y, saved) or ((y, ...), saved) */
+static PyObject *results(const fnn_pair *p, frame *f) {
+    PyObject *outputs[FNN_MAX_OUT] = {NULL}, *given = NULL, *result = NULL;
+    bool failed = false;
+    for (int i = 0; i < p->op->n_out; i++)
+        if (f->targets[i].b.array) failed |= !(outputs[i] = fnn_finish_target(&f->targets[i]));
+    PyObject *saved = failed ? NULL : make_saved(p, f, outputs);
+    if (saved && p->n_given == 1) {
+        given = Py_NewRef(outputs[0]);
+    } else if (saved && (given = PyTuple_New(p->n_given))) {
+        for (int i = 0; i < p->n_given; i++) PyTuple_SET_ITEM(given, i, Py_NewRef(outputs[i]));
+    }
+    if (given) result = PyTuple_Pack(2, given, saved);
+    for (int i = 0; i < p->op->n_out; i++) Py_XDECREF(outputs[i]);
+    Py_XDECREF(given);
+    Py_XDECREF(saved);
+    return result;
+}
+
+static PyObject *run_forward(const fnn_pair *p, PyObject *const *args, frame *f) {
+    const fnn_op *op = p->op;
+    if (read_inputs(p, args, f) || read_attrs(p, args + op->n_in, &f->attrs)) return NULL;
+    fnn_call *c = &f->c;
+    *c = (fnn_call){.op = op, .n_in = op->n_in, .n_out = op->n_out, .in = f->in, .attrs = &f->attrs, .out = f->out, .save = true};
+    for (int i = 0; i < op->n_out; i++) f->out[i] = (fnn_tensor){0};
+    fnn_status status = fnn_check_call(c);
+    if (status) return fnn_raise(status);
+    if (make_targets(p, args[op->n_in + p->n_values], f)) return NULL;
+    status = run(f);
+    return status ? fnn_raise(status) : results(p, f);
+}
+
+static PyObject *pair_forward(PyObject *self, PyObject *const *args, Py_ssize_t n) {
+    const fnn_pair *p = (fnn_pair *)self;
+    const fnn_op *op = p->op;
+    if (n != op->n_in + p->n_values + 1)
+        return PyErr_Format(PyExc_TypeError, "%s: found %zd arguments, expected %d arrays, %d attributes and out", p->forward, n, (int)op->n_in, p->n_values);
+    frame f;
+    for (int i = 0; i < FNN_MAX_OUT; i++) f.targets[i].b.array = f.targets[i].given = NULL;
+    for (int i = 0; i < FNN_MAX_EXTRA; i++) f.extras[i].array = NULL;
+    PyObject *result = run_forward(p, args, &f);
+    for (int i = 0; i < op->n_in; i++) fnn_give_back(&f.in_arrays[i]);
+    for (int i = 0; i < op->n_out; i++) fnn_drop_target(&f.targets[i]);
+    for (int i = 0; i < op->n_extra; i++) fnn_give_back(&f.extras[i]);
+    return result;
+}
+
+/* ---- making a pair ---- */
+
+static unsigned kept_inputs(const fnn_op *op) {
     unsigned bits = 0;
     for (int i = 0; i < op->n_in; i++)
         if (!(op->no_grad_in >> i & 1)) bits |= op->save_in[i];
     return bits;
 }
 
-static void release(fnn_tensor *t, int n) {
-    for (int i = 0; i < n; i++) fnn_tensor_unref(&t[i]);
-}
-
-/* ---- forward ---- */
-
-/* Fills t and in; gives the arrays that t shares memory with: the given ones, or copies where that cannot be. */
-static PyObject *read_arrays(const fnn_op *op, PyObject *arrays, fnn_tensor *t, const fnn_tensor **in) {
-    Py_ssize_t n = PyTuple_GET_SIZE(arrays);
-    if (n != op->n_in) return PyErr_Format(PyExc_TypeError, "%s: found %zd arrays, expected %d", op->name, n, op->n_in);
-    PyObject *plain = PyTuple_New(n);
-    for (Py_ssize_t i = 0; i < n && plain; i++) {
-        PyObject *array = fnn_plain_array(PyTuple_GET_ITEM(arrays, i));
-        if (array) PyTuple_SET_ITEM(plain, i, array);
-        if (array == Py_None && (op->optional_in >> i & 1)) continue;
-        if (array && !fnn_tensor_from_numpy(array, &t[i]))
-            in[i] = &t[i];
-        else
-            Py_CLEAR(plain);
-    }
-    return plain;
-}
-
-static int read_attrs(const fnn_op *op, PyObject *values, PyObject *lists, fnn_attrs *attrs) {
-    Py_ssize_t n = PyTuple_GET_SIZE(values), m = PyTuple_GET_SIZE(lists);
-    if (n > FNN_MAX_ATTRS || m > FNN_MAX_LISTS) return PyErr_Format(PyExc_TypeError, "%s: too many attributes", op->name), -1;
-    for (Py_ssize_t i = 0; i < n; i++) {
-        PyObject *o = PyTuple_GET_ITEM(values, i);
-        if (o == Py_None)
-            attrs->v[i].i = FNN_NONE;
-        else if (PyFloat_Check(o))
-            attrs->v[i].f = PyFloat_AS_DOUBLE(o);
-        else
-            attrs->v[i].i = PyLong_AsLongLong(o);
-        if (PyErr_Occurred()) return -1;
-    }
-    for (Py_ssize_t i = 0; i < FNN_MAX_LISTS; i++) attrs->list[i].n = -1;
-    for (Py_ssize_t i = 0; i < m; i++)
-        if (PyTuple_GET_ITEM(lists, i) != Py_None && fnn_as_ints(PyTuple_GET_ITEM(lists, i), &attrs->list[i])) return -1;
-    return 0;
-}
-
-static void describe(record *r, const fnn_call *c) {
-    snprintf(r->name, sizeof r->name, "%s", c->op->name);
-    r->n_in = c->n_in;
-    r->attrs = *c->attrs;
-    for (int i = 0; i < FNN_MAX_IN; i++)
-        if (i < c->n_in && c->in[i])
-            r->in[i] = fnn_geom_of(c->in[i]);
-        else
-            r->in[i].ndim = ABSENT;
-    for (int i = 0; i < c->n_out; i++) {
-        r->out[i] = fnn_geom_of(&c->out[i]);
-        r->contiguous |= (uint8_t)(c->out[i].contiguous << i);
-    }
-    for (int i = 0; i < c->op->n_extra; i++)
-        if (c->extra[i].data)
-            r->extra[i] = fnn_geom_of(&c->extra[i]);
-        else
-            r->extra[i].ndim = ABSENT;
-}
-
-/* (array or None, ...) of n tensors. */
-static PyObject *arrays_of(const fnn_tensor *t, int n) {
-    PyObject *tuple = PyTuple_New(n);
-    for (int i = 0; i < n && tuple; i++) {
-        PyObject *array = t[i].data ? fnn_share_array(&t[i]) : Py_NewRef(Py_None);
-        if (array)
-            PyTuple_SET_ITEM(tuple, i, array);
-        else
-            Py_CLEAR(tuple);
-    }
-    return tuple;
-}
-
-static PyObject *pick(PyObject *tuple, unsigned bits) {
-    PyObject *list = PyList_New(0);
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(tuple) && list; i++)
-        if ((bits >> i & 1) && PyList_Append(list, PyTuple_GET_ITEM(tuple, i))) Py_CLEAR(list);
-    return list;
-}
-
-/* (outputs, saved inputs + saved outputs + extras, record) */
-static PyObject *results(const fnn_call *c, PyObject *arrays) {
-    record r;
-    memset(&r, 0, sizeof r); /* padding too: equal calls give equal bytes */
-    describe(&r, c);
-    PyObject *outputs = arrays_of(c->out, c->n_out), *extras = arrays_of(c->extra, c->op->n_extra);
-    PyObject *in = outputs && extras ? pick(arrays, ever_kept(c->op)) : NULL, *out = in ? pick(outputs, c->op->save_out) : NULL;
-    PyObject *both = out ? PySequence_Concat(in, out) : NULL, *list = NULL;
-    if (both && (list = PySequence_List(extras))) Py_SETREF(both, PySequence_Concat(both, list));
-    PyObject *saved = both ? PyList_AsTuple(both) : NULL;
-    PyObject *result = saved ? Py_BuildValue("OOy#", outputs, saved, (char *)&r, (Py_ssize_t)sizeof r) : NULL;
-    Py_XDECREF(outputs);
-    Py_XDECREF(extras);
-    Py_XDECREF(in);
-    Py_XDECREF(out);
-    Py_XDECREF(both);
-    Py_XDECREF(list);
-    Py_XDECREF(saved);
-    return result;
-}
-
-static PyObject *kernel_forward(PyObject *module, PyObject *args) {
-    (void)module;
-    const char *name;
-    PyObject *arrays, *values, *lists;
-    if (!PyArg_ParseTuple(args, "sO!O!O!", &name, &PyTuple_Type, &arrays, &PyTuple_Type, &values, &PyTuple_Type, &lists)) return NULL;
-    const fnn_op *op = find(name);
-    fnn_tensor t[FNN_MAX_IN] = {{0}}, out[FNN_MAX_OUT] = {{0}};
-    const fnn_tensor *in[FNN_MAX_IN] = {NULL};
-    fnn_attrs attrs = {0};
-    if (!op || read_attrs(op, values, lists, &attrs)) return NULL;
-    fnn_call c = {.op = op, .n_in = op->n_in, .n_out = op->n_out, .in = in, .attrs = &attrs, .out = out, .save = true};
-    PyObject *plain = read_arrays(op, arrays, t, in), *result = NULL;
-    if (plain) {
-        fnn_status status = fnn_run_call(&c);
-        result = status ? fnn_raise(status) : results(&c, plain);
-        Py_DECREF(plain);
-    }
-    release(t, FNN_MAX_IN);
-    release(out, op->n_out);
-    release(c.extra, op->n_extra);
-    return result;
-}
-
-/* ---- backward ---- */
-
-/* The array at `o` as a tensor of geometry g; `what` names it in the error. */
-static int read_checked(const fnn_op *op, PyObject *what, PyObject *o, const fnn_geom *g, bool contiguous, fnn_tensor *t) {
-    fnn_tensor raw;
-    PyObject *plain = fnn_plain_array(o);
-    int failed = plain ? fnn_tensor_from_numpy(plain, &raw) : -1;
-    Py_XDECREF(plain); /* raw holds it */
-    if (failed) return -1;
-    fnn_tensor want = {.dtype = g->dtype};
-    fnn_tensor_set_geometry(&want, g->ndim, g->shape, NULL);
-    if (raw.dtype != g->dtype || !fnn_same_shape(&raw, &want)) {
-        PyErr_Format(PyExc_RuntimeError, "%s_backward: %S has shape %s and dtype %s, expected %s and %s as in forward", op->name, what,
-                     fnn_shape_of(&raw), fnn_dtype_name(raw.dtype), fnn_shape_of(&want), fnn_dtype_name(g->dtype));
-        fnn_tensor_unref(&raw);
-        return -1;
-    }
-    if (!contiguous || raw.contiguous) return *t = raw, 0;
-    fnn_status status = fnn_contiguous(t, &raw);
-    fnn_tensor_unref(&raw);
-    return status ? fnn_raise(status), -1 : 0;
-}
-
-/* Everything a backcall points to. */
-typedef struct frame {
-    fnn_tensor dy[FNN_MAX_OUT], in[FNN_MAX_IN], out[FNN_MAX_OUT], extra[FNN_MAX_EXTRA], dx[FNN_MAX_IN];
-    const fnn_tensor *dys[FNN_MAX_OUT];
-    bool need[FNN_MAX_IN];
-} frame;
-
-/* names: of the arrays in saved. */
-static int read_saved(const fnn_op *op, const record *r, PyObject *saved, PyObject *names, frame *f) {
-    unsigned used = kept_inputs(op, r->in, r->n_in), all = ever_kept(op);
-    Py_ssize_t at = 0, n = PyTuple_GET_SIZE(saved);
-    if (PyTuple_GET_SIZE(names) != n) goto wrong;
-    for (int i = 0; i < op->n_in; i++) {
-        if (!(all >> i & 1)) continue;
-        if (at == n) goto wrong;
-        PyObject *o = PyTuple_GET_ITEM(saved, at), *name = PyTuple_GET_ITEM(names, at++);
-        if ((used >> i & 1) && r->in[i].ndim != ABSENT && read_checked(op, name, o, &r->in[i], false, &f->in[i])) return -1;
-    }
-    for (int i = 0; i < op->n_out; i++) {
-        if (!(op->save_out >> i & 1)) continue;
-        if (at == n) goto wrong;
-        PyObject *o = PyTuple_GET_ITEM(saved, at), *name = PyTuple_GET_ITEM(names, at++);
-        if (read_checked(op, name, o, &r->out[i], r->contiguous >> i & 1, &f->out[i])) return -1;
-    }
-    for (int i = 0; i < op->n_extra; i++) {
-        if (at == n) goto wrong;
-        PyObject *o = PyTuple_GET_ITEM(saved, at), *name = PyTuple_GET_ITEM(names, at++);
-        if (r->extra[i].ndim != ABSENT && read_checked(op, name, o, &r->extra[i], true, &f->extra[i])) return -1;
-    }
-    if (at == n) return 0;
-wrong:
-    PyErr_Format(PyExc_TypeError, "%s_backward: saved does not come from %s_forward", op->name, op->name);
+static int bad_pair(const fnn_pair *p, const char *what) {
+    PyErr_Format(PyExc_ValueError, "_kernel_pair: %s: %s does not match the op's descriptor", p->forward, what);
     return -1;
 }
 
-static int read_dy(const fnn_op *op, const record *r, PyObject *dy, PyObject *name, frame *f) {
-    if (PyTuple_GET_SIZE(dy) != op->n_out)
-        return PyErr_Format(PyExc_TypeError, "%s_backward: found %zd gradients of outputs, expected %d", op->name, PyTuple_GET_SIZE(dy), op->n_out), -1;
-    for (int i = 0; i < op->n_out; i++) {
-        PyObject *o = PyTuple_GET_ITEM(dy, i);
-        if (o == Py_None) continue;
-        if (read_checked(op, name, o, &r->out[i], false, &f->dy[i])) return -1;
-        f->dys[i] = &f->dy[i];
+static int fill_pair(fnn_pair *p, PyObject *accepts, unsigned wanted) {
+    const fnn_op *op = p->op;
+    p->kept = kept_inputs(op);
+    p->wanted = wanted;
+    p->n_values = (int)PyTuple_GET_SIZE(p->values);
+    if (PyTuple_GET_SIZE(p->inputs) != op->n_in || PyTuple_GET_SIZE(accepts) != op->n_in) return bad_pair(p, "inputs");
+    if ((Py_ssize_t)strlen(p->kinds) != p->n_values || p->n_values > FNN_MAX_ATTRS) return bad_pair(p, "values");
+    if (!p->n_given || p->n_given > op->n_out || wanted >> op->n_in || (wanted & op->no_grad_in)) return bad_pair(p, "outputs or wanted");
+    int n = op->n_extra;
+    for (int i = 0; i < FNN_MAX_IN; i++) n += p->kept >> i & 1;
+    for (int i = 0; i < op->n_out; i++) n += op->save_out >> i & 1;
+    if (PyTuple_GET_SIZE(p->fields) != n) return bad_pair(p, "saved");
+    for (int i = 0; i < op->n_in; i++) {
+        long bits = PyLong_AsLong(PyTuple_GET_ITEM(accepts, i));
+        if (bits == -1 && PyErr_Occurred()) return -1;
+        p->accepts[i] = (uint8_t)bits;
     }
     return 0;
 }
 
-/* A gradient as the caller may keep it: of its own memory, without two indices on one element; zeros where there is none. */
-static fnn_status own(frame *f, const record *r, int i) {
-    fnn_tensor *dx = &f->dx[i], copy;
-    if (!dx->data) return fnn_zeros(dx, &r->in[i]);
-    bool shared = dx->storage->release || fnn_has_overlap(dx);
-    for (int k = 0; k < i; k++) shared |= f->dx[k].storage == dx->storage;
-    if (!shared) return FNN_OK;
-    fnn_tensor plain = {.dtype = dx->dtype};
-    fnn_tensor_set_geometry(&plain, dx->ndim, dx->shape, NULL);
-    FNN_TRY(fnn_tensor_alloc(&plain));
-    fnn_status status = fnn_copy_into(&plain, dx);
-    copy = *dx;
-    *dx = plain;
-    fnn_tensor_unref(&copy);
-    return status;
-}
-
-static fnn_status run_backward(const fnn_op *op, const record *r, unsigned wanted, frame *f) {
-    for (int i = 0; i < op->n_in; i++) f->need[i] = (wanted >> i & 1) && differentiable(op, r->in, i);
-    fnn_backcall b = {.op = op, .n_in = op->n_in, .n_out = op->n_out, .attrs = &r->attrs, .dy = f->dys, .in = f->in, .out = f->out,
-                      .extra = f->extra, .in_geom = r->in, .out_geom = r->out, .need = f->need, .dx = f->dx};
-    bool any = false; /* as on the tape, backward is not asked when no gradient arrives: then all are zero */
-    for (int i = 0; i < op->n_out; i++) any |= f->dys[i] != NULL;
-    if (any) FNN_TRY(op->backward(&b));
-    for (int i = 0; i < op->n_in; i++)
-        if (f->need[i]) FNN_TRY(own(f, r, i));
-    return FNN_OK;
-}
-
-static PyObject *kernel_backward(PyObject *module, PyObject *args) {
+static PyObject *kernel_pair(PyObject *module, PyObject *args) {
     (void)module;
-    const char *name, *bytes;
-    Py_ssize_t size;
+    const char *op;
+    PyObject *names, *inputs, *accepts, *values, *kinds, *fields, *saved;
     unsigned wanted;
-    PyObject *dy, *saved, *names;
-    if (!PyArg_ParseTuple(args, "sO!O!O!y#I", &name, &PyTuple_Type, &dy, &PyTuple_Type, &saved, &PyTuple_Type, &names, &bytes, &size, &wanted)) return NULL;
-    const fnn_op *op = find(name);
-    record r;
-    if (!op) return NULL;
-    if (size == sizeof r) memcpy(&r, bytes, sizeof r); /* bytes have no alignment of their own */
-    if (size != sizeof r || strncmp(r.name, op->name, sizeof r.name) != 0 || r.n_in != op->n_in)
-        return PyErr_Format(PyExc_TypeError, "%s_backward: saved does not come from %s_forward", op->name, op->name);
-    frame f = {0};
-    PyObject *result = NULL, *dy_name = PyUnicode_FromString("dy");
-    if (dy_name && !read_saved(op, &r, saved, names, &f) && !read_dy(op, &r, dy, dy_name, &f)) {
-        fnn_status status = run_backward(op, &r, wanted, &f);
-        result = status ? fnn_raise(status) : arrays_of(f.dx, op->n_in);
+    int n_given;
+    if (!PyArg_ParseTuple(args, "sO!O!O!O!UO!O!Ii:_kernel_pair", &op, &PyTuple_Type, &names, &PyTuple_Type, &inputs, &PyTuple_Type, &accepts,
+                          &PyTuple_Type, &values, &kinds, &PyTuple_Type, &fields, &PyType_Type, &saved, &wanted, &n_given))
+        return NULL;
+    fnn_pair *p = (fnn_pair *)PairType->tp_alloc(PairType, 0);
+    if (!p) return NULL;
+    p->names = Py_NewRef(names);
+    p->inputs = Py_NewRef(inputs);
+    p->values = Py_NewRef(values);
+    p->fields = Py_NewRef(fields);
+    p->kinds_object = Py_NewRef(kinds);
+    p->saved = (PyTypeObject *)Py_NewRef(saved);
+    p->n_given = n_given;
+    p->kinds = PyUnicode_AsUTF8(kinds);
+    p->op = find(op);
+    const char *forward, *backward;
+    if (p->op && p->kinds && PyArg_ParseTuple(names, "ss", &forward, &backward)) {
+        p->forward = forward;
+        p->backward = backward;
+        if (!fill_pair(p, accepts, wanted)) return (PyObject *)p;
     }
-    Py_XDECREF(dy_name);
-    release(f.dy, FNN_MAX_OUT);
-    release(f.in, FNN_MAX_IN);
-    release(f.out, FNN_MAX_OUT);
-    release(f.extra, FNN_MAX_EXTRA);
-    release(f.dx, FNN_MAX_IN);
-    return result;
+    Py_DECREF(p);
+    return NULL;
 }
 
-/* ---- what a pair saves ---- */
-
-/* (bits of saved inputs, bits of saved outputs, number of extras, bits of differentiable inputs) */
-static PyObject *kernel_spec(PyObject *module, PyObject *o) {
-    (void)module;
-    const char *name = PyUnicode_AsUTF8(o);
-    const fnn_op *op = name ? find(name) : NULL;
-    if (!op) return NULL;
-    return Py_BuildValue("IIiI", ever_kept(op), (unsigned)op->save_out, (int)op->n_extra, ~(unsigned)op->no_grad_in & ((1U << op->n_in) - 1));
+static void pair_dealloc(PyObject *self) {
+    fnn_pair *p = (fnn_pair *)self;
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject *held[] = {p->names, p->inputs, p->values, p->fields, p->kinds_object, (PyObject *)p->saved};
+    for (size_t i = 0; i < sizeof held / sizeof *held; i++) Py_XDECREF(held[i]);
+    type->tp_free(self);
+    Py_DECREF(type);
 }
+
+static PyMethodDef pair_methods[] = {
+    {"forward", (PyCFunction)(void (*)(void))pair_forward, METH_FASTCALL, "forward(*arrays, *attributes, out) -> (outputs, saved)"},
+    {"backward", (PyCFunction)(void (*)(void))fnn_pair_backward, METH_FASTCALL, "backward(dy, saved, need, out) -> gradients"},
+    {NULL, NULL, 0, NULL},
+};
+static PyType_Slot pair_slots[] = {{Py_tp_dealloc, pair_dealloc}, {Py_tp_methods, pair_methods}, {Py_tp_doc, "One op as two functions on NumPy arrays."}, {0, NULL}};
+static PyType_Spec pair_spec = {"fastnn._C.Pair", sizeof(fnn_pair), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, pair_slots};
+
+static PyMethodDef record_methods[] = {{"__reduce__", record_reduce, METH_NOARGS, NULL}, {NULL, NULL, 0, NULL}};
+static PyType_Slot record_slots[] = {{Py_tp_dealloc, record_dealloc}, {Py_tp_methods, record_methods}, {Py_tp_doc, "What backward knows of its forward call."}, {0, NULL}};
+static PyType_Spec record_spec = {"fastnn._C.Record", offsetof(fnn_record, geom), sizeof(fnn_geom), Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, record_slots};
 
 static PyMethodDef functions[] = {
-    {"_kernel_forward", kernel_forward, METH_VARARGS, "_kernel_forward(op, arrays, values, lists) -> (outputs, saved, call)"},
-    {"_kernel_backward", kernel_backward, METH_VARARGS, "_kernel_backward(op, dy, saved, names, call, wanted) -> gradients, None where an input has none; wanted: inputs as bits"},
-    {"_kernel_spec", kernel_spec, METH_O, "_kernel_spec(op) -> (saved inputs, saved outputs, extras, differentiable inputs), the inputs and outputs as bits"},
+    {"_kernel_pair", kernel_pair, METH_VARARGS, "_kernel_pair(op, (forward, backward), inputs, accepts, values, kinds, fields, saved, wanted, n_given) -> pair"},
+    {"_kernel_record", kernel_record, METH_VARARGS, "_kernel_record(op, bytes) -> what pickle restores"},
     {NULL, NULL, 0, NULL},
 };
 
-int fnn_init_kernels(PyObject *module) { return PyModule_AddFunctions(module, functions); }
+int fnn_init_kernels(PyObject *module) {
+    fnn_RecordType = (PyTypeObject *)PyType_FromSpec(&record_spec);
+    PairType = (PyTypeObject *)PyType_FromSpec(&pair_spec);
+    return fnn_RecordType && PairType && !PyModule_AddFunctions(module, functions) ? fnn_init_kernel_steps(module) : -1;
+}

@@ -151,6 +151,82 @@ PyObject *fnn_plain_array(PyObject *o) {
     return native ? PyArray_FromAny(o, native, 0, 0, NPY_ARRAY_CARRAY | NPY_ARRAY_ENSURECOPY, NULL) : NULL; /* takes native */
 }
 
+/* ---- arrays as tensors on the caller's stack ---- */
+
+static void never(void *owner) { (void)owner; } /* marks a borrowed storage; its count starts too high to end */
+bool fnn_is_borrowed(const fnn_storage *s) { return s->release == never; }
+#define MANY (1 << 30)
+
+static void lay_over(fnn_borrowed *b, PyArrayObject *a) {
+    b->t.data = PyArray_DATA(a);
+    b->storage = (fnn_storage){.readonly = !PyArray_ISWRITEABLE(a), .data = b->t.data, .nbytes = (size_t)PyArray_NBYTES(a), .release = never};
+    atomic_init(&b->storage.refs, MANY);
+    atomic_init(&b->storage.version.refs, FNN_VERSION_EMBEDDED);
+    b->t.storage = &b->storage;
+    b->t.version = &b->storage.version;
+}
+
+int fnn_borrow_array(PyObject *array, fnn_borrowed *b) {
+    b->array = NULL;
+    int dtype = dtype_of(PyArray_TYPE((PyArrayObject *)array));
+    if (dtype < 0) return refuse_dtype((PyArrayObject *)array);
+    PyObject *plain = fnn_plain_array(array);
+    if (!plain) return -1;
+    b->t = (fnn_tensor){.dtype = (uint8_t)dtype};
+    if (read_geometry((PyArrayObject *)plain, &b->t)) {
+        Py_DECREF(plain);
+        return -1;
+    }
+    lay_over(b, (PyArrayObject *)plain);
+    b->array = plain;
+    return 0;
+}
+
+bool fnn_array_is_writable(PyObject *array) { return PyArray_ISWRITEABLE((PyArrayObject *)array); }
+
+void fnn_array_extent(PyObject *array, const char **lo, const char **hi) {
+    PyArrayObject *a = (PyArrayObject *)array;
+    *lo = PyArray_BYTES(a);
+    *hi = *lo + PyArray_ITEMSIZE(a);
+    for (int d = 0; d < PyArray_NDIM(a); d++) {
+        npy_intp reach = (PyArray_DIM(a, d) - 1) * PyArray_STRIDE(a, d);
+        *(reach < 0 ? lo : hi) += reach;
+    }
+}
+
+int fnn_new_array(const fnn_tensor *like, fnn_borrowed *b) {
+    b->array = NULL;
+    b->t = *like;
+    if (!load()) return -1;
+    if (like->numel * fnn_itemsize[like->dtype] > FNN_SMALL_ARRAY) {
+        fnn_status status = fnn_tensor_alloc(&b->t);
+        if (status) return fnn_raise(status), -1;
+        b->array = fnn_share_array(&b->t);
+        fnn_storage_unref(b->t.storage);
+    } else {
+        npy_intp shape[FNN_MAX_DIMS], stride[FNN_MAX_DIMS];
+        for (int d = 0; d < like->ndim; d++) {
+            shape[d] = (npy_intp)like->shape[d];
+            stride[d] = (npy_intp)(like->stride[d] * fnn_itemsize[like->dtype]);
+        }
+        b->array = PyArray_New(&PyArray_Type, like->ndim, shape, type_nums[like->dtype], stride, NULL, 0, 0, NULL);
+    }
+    if (b->array) lay_over(b, (PyArrayObject *)b->array);
+    return b->array ? 0 : -1;
+}
+
+int fnn_copy_array(PyObject *dst, PyObject *src) { return PyArray_CopyInto((PyArrayObject *)dst, (PyArrayObject *)src); }
+
+bool fnn_arrays_share(PyObject *a, PyObject *b) {
+    PyObject *numpy = PyImport_ImportModule("numpy");
+    PyObject *answer = numpy ? PyObject_CallMethod(numpy, "shares_memory", "OOi", a, b, 1000) : NULL;
+    bool share = answer != Py_False;
+    PyErr_Clear(); /* too hard */
+    Py_XDECREF(answer);
+    Py_XDECREF(numpy);
+    return share;
+}
+
 int fnn_copy_ndarray(PyObject *array, int dtype, fnn_tensor *out) {
     PyArrayObject *a = (PyArrayObject *)array;
     if (dtype < 0) dtype = dtype_of(PyArray_TYPE(a));

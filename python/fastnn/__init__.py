@@ -1,7 +1,7 @@
 """fastnn: trains and samples small neural networks on a CPU, with PyTorch's interface and numbers.
 
 ``import fastnn as torch`` is meant to work; submodules resolve under the same paths. The heavy ones (nn, optim, utils, ...)
-are loaded on first use, so that the import itself stays cheap. Read next: _C.pyi (what C gives), nn/, optim/, kernels.py.
+are loaded on first use, so that the import itself stays cheap. Read next: _C.pyi (what C gives), nn/, optim/, kernels/.
 """
 
 from __future__ import annotations
