@@ -68,6 +68,7 @@ PLAIN = {
     "_adam_group": "(group: dict[str, Any], state: dict[Any, Any], fresh: Callable[[Any], Any], /) -> None",
     "_drop_grads": "(tensors: Sequence[Tensor], /) -> None",
     "_isa": "(*args: Any) -> Any",
+    "_module_slots": "(cls: _type, /) -> None",
     "_peak_copy": "(bytes: _int, rounds: _int, /) -> _int",
     "_peak_fma": "(rounds: _int, /) -> _int",
     "_sgd_group": "(group: dict[str, Any], state: dict[Any, Any], fresh: Callable[[Any], Any], /) -> None",

@@ -161,7 +161,7 @@ PyMODINIT_FUNC PyInit__C(void) {
     fnn_host = (fnn_host_hooks){release_gil, acquire_gil};
     PyObject *module = PyModule_Create(&definition);
     if (!module) return NULL;
-    int (*const parts[])(PyObject *) = {fnn_init_types, fnn_init_tensor, fnn_init_convert, fnn_init_ops, fnn_init_factories, fnn_init_random, fnn_init_autograd, fnn_init_optim,
+    int (*const parts[])(PyObject *) = {fnn_init_types, fnn_init_tensor, fnn_init_convert, fnn_init_ops, fnn_init_factories, fnn_init_random, fnn_init_autograd, fnn_init_optim, fnn_init_nn_module,
                                        fnn_init_peak};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         if (parts[i](module)) {

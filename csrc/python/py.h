@@ -106,6 +106,7 @@ int fnn_init_factories(PyObject *module); /* factory.c */
 int fnn_init_random(PyObject *module);    /* random.c */
 int fnn_init_autograd(PyObject *module);  /* autograd.c */
 int fnn_init_optim(PyObject *module);     /* optim.c */
+int fnn_init_nn_module(PyObject *module); /* nn_module.c */
 int fnn_init_peak(PyObject *module);      /* peak.c */
 /* Methods of Tensor that the parts contribute; collected by tensor_type.c. */
 extern PyGetSetDef fnn_tensor_getset[];   /* attributes.c */

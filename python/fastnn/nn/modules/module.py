@@ -2,7 +2,8 @@
 
 Invariant: parameters, buffers and child modules live in `_parameters`, `_buffers`, `_modules` only, in the order of
 their first assignment; a name is in at most one of these and the instance dictionary.
-State dictionaries are in _state.py, repr in _describe.py.  Calling a module without hooks costs one test.
+State dictionaries are in _state.py, repr in _describe.py.  __getattr__ and __call__ say what happens; for Module and
+all subclasses that keep them, C does it (csrc/python/nn_module.c).
 Read next: _state.py, container.py.
 """
 
@@ -68,6 +69,10 @@ class Module(StateDictMixin):
     call_super_init: bool = False
     dump_patches: bool = False
     _hooks: _Hooks | None = None  # class attribute: instances get their own with the first hook
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        _C._module_slots(cls)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         if not self.call_super_init and (args or kwargs):
@@ -559,6 +564,9 @@ class Module(StateDictMixin):
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self.__dict__.setdefault("_non_persistent_buffers_set", set())
+
+
+_C._module_slots(Module)
 
 
 def _parse_to(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
