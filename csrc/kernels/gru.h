@@ -64,6 +64,7 @@ static void K(gru_step)(const fnn_recurrent_task *t, const K(step_rows) * s, con
 static void K(gru_gates_after_back)(const K(step_rows) * s, int64_t b) {
     const int64_t H = s->H;
     const real *saved = s->saved + b * s->saved_b;
+    K(fetch_step_before)(s, b);
     EACH_COLUMN(H) {
         const vr r = LOAD(saved), z = LOAD(saved + H), new = LOAD(saved + 2 * H), u = LOAD(saved + 3 * H), old = LOAD(saved + 4 * H);
         const vr g = K(whole_dh)(s, b, j, n);
@@ -80,6 +81,7 @@ static void K(gru_gates_after_back)(const K(step_rows) * s, int64_t b) {
 static void K(gru_gates_new_back)(const K(step_rows) * s, int64_t b) {
     const int64_t H = s->H;
     const real *saved = s->saved + b * s->saved_b;
+    K(fetch_step_before)(s, b);
     EACH_COLUMN(H) {
         const vr z = LOAD(saved + H), new = LOAD(saved + 2 * H), old = LOAD(saved + 4 * H), g = K(whole_dh)(s, b, j, n);
         K(gate_gradient)(s, b, 0, j, n, vr_mul(vr_mul(g, z), K(slope_of_tanh)(new)));

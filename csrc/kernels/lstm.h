@@ -28,6 +28,7 @@ static void K(lstm_step_back)(const fnn_recurrent_task *t, const K(step_rows) * 
     const int64_t H = s->H;
     for (int64_t b = 0; b < s->rows; b++) {
         const real *saved = s->saved + b * s->saved_b;
+        K(fetch_step_before)(s, b);
         real *dc = AT(real, t->dc0, (t->row + b) * H);
         EACH_COLUMN(H) {
             const vr i = LOAD(saved), f = LOAD(saved + H), new = LOAD(saved + 2 * H), o = LOAD(saved + 3 * H);

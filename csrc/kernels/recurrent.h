@@ -27,8 +27,7 @@ static inline void K(recurrent_product)(real *c, int64_t c_row, const real *a, i
 /* c (rows,H) = d times gates `first` .. first+gates-1 of the recurrent weights (+ add); d: those gates' gradients */
 static inline void K(recurrent_back_product)(const fnn_recurrent_task *t, real *c, const real *d, int64_t first, int64_t gates,
                                              const real *add) {
-    const int64_t D = FNN_RECURRENCE[t->kind].grads;
-    const fnn_gemm_task g = {.M = t->rows, .N = t->H, .K = gates * t->H, .a = d, .a_row = t->T * D * t->H, .a_col = 1,
+    const fnn_gemm_task g = {.M = t->rows, .N = t->H, .K = gates * t->H, .a = d, .a_row = t->T * t->d_row, .a_col = 1,
                              .b = AT(const real, t->wh, first * t->H * t->wh_row), .b_row = t->wh_row, .c = c, .c_row = t->H,
                              .add = add, .add_row = t->H};
     K(gemm_block)(&g);
@@ -42,13 +41,20 @@ typedef struct K(step_rows) {
     real *y;       /* forward */
     int64_t y_b;
     real *saved;   /* NULL: not wanted */
-    int64_t saved_b;
+    int64_t saved_b, before; /* between rows; backward: numbers of one row of the step before, 0 at the first step */
     const real *dy; /* backward: NULL is zeros */
     int64_t dy_b;
     real *dh, *d;   /* (rows,H) contiguous; (rows,DH) */
     int64_t d_b;
     real *db;       /* (DH): sums over the rows of this step are added */
 } K(step_rows);
+
+/* Backward's way through saved is none that the processor guesses: what row b of the step before will be read from is fetched
+ * into the L2 cache. */
+static inline void K(fetch_step_before)(const K(step_rows) * s, int64_t b) {
+    const real *p = s->saved + b * s->saved_b - s->before;
+    for (int64_t j = 0; j < s->before; j += 64 / (int64_t)sizeof(real)) __builtin_prefetch(p + j, 0, 2);
+}
 
 /* The gradient of h' that comes from the next step and from y */
 static inline vr K(whole_dh)(const K(step_rows) * s, int64_t b, int64_t j, int64_t n) {

@@ -67,7 +67,8 @@ typedef struct fnn_recurrent_task {
     const void *dhn, *dcn;    /* (B,H) contiguous or NULL: gradients of the last h and c */
     const void *wx, *wh;      /* (GH,I), (GH,H): the weights as they lie */
     int64_t wx_row, wh_row;
-    void *dgates;             /* (B,T,DH) contiguous: gradients before the nonlinearities */
+    void *dgates;             /* (rows,T,DH): gradients before the nonlinearities, of this task's rows */
+    int64_t d_row;            /* from one step of dgates to the next */
     void *dh0, *dc0;          /* (B,H) contiguous: gradients of h0 and c0; where dh and dc are carried through time */
     void *dx;                 /* (B,T,I) or NULL */
     int64_t dx_b, dx_t;

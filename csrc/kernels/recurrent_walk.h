@@ -48,7 +48,7 @@ static void K(recurrent_forward)(const fnn_recurrent_task *t) {
 /* dx (rows,T,I) = gate gradients times input weights; one product where the rows of dx follow each other evenly */
 static void K(recurrent_dx)(const fnn_recurrent_task *t) {
     const fnn_recurrence_shape *shape = &FNN_RECURRENCE[t->kind];
-    const int64_t H = t->H, D = shape->grads * H;
+    const int64_t H = t->H;
     const int folds = t->rows == 1 || t->T == 1 || t->dx_b == t->T * t->dx_t;
     const int64_t M = folds ? t->rows * t->T : t->T;
     for (int64_t b = 0; b < (folds ? 1 : t->rows); b++)
@@ -56,8 +56,8 @@ static void K(recurrent_dx)(const fnn_recurrent_task *t) {
             const fnn_gate_run *run = &shape->x[i];
             real *dx = AT(real, t->dx, (t->row + b) * t->dx_b);
             const int64_t row = t->T == 1 ? t->dx_b : t->dx_t;
-            const fnn_gemm_task g = {.M = M, .N = t->I, .K = run->gates * H, .a_row = D, .a_col = 1,
-                                     .a = AT(const real, t->dgates, (t->row + b) * t->T * D + run->d * H),
+            const fnn_gemm_task g = {.M = M, .N = t->I, .K = run->gates * H, .a_row = t->d_row, .a_col = 1,
+                                     .a = AT(const real, t->dgates, b * t->T * t->d_row + run->d * H),
                                      .b = AT(const real, t->wx, run->row * H * t->wx_row), .b_row = t->wx_row,
                                      .c = dx, .c_row = row, .add = i ? dx : NULL, .add_row = row};
             K(gemm_block)(&g);
@@ -66,12 +66,12 @@ static void K(recurrent_dx)(const fnn_recurrent_task *t) {
 
 /* dw (gates H, N) = the run's gate gradients, turned, times v (n, N), over the n = rows T of this task */
 static void K(recurrent_dw)(const fnn_recurrent_task *t, real *dw, int64_t N, const fnn_gate_run *run, const real *v, int64_t v_row) {
-    const int64_t H = t->H, D = FNN_RECURRENCE[t->kind].grads * H, n = t->rows * t->T;
+    const int64_t H = t->H, n = t->rows * t->T;
     real *c = dw + run->row * H * N;
     int64_t k = 0;
     do { /* at least once: nothing sums up to 0 */
         const fnn_gemm_task g = {.M = run->gates * H, .N = N, .K = n - k < RECURRENT_PIECE ? n - k : RECURRENT_PIECE,
-                                 .a = AT(const real, t->dgates, (t->row * t->T + k) * D + run->d * H), .a_row = 1, .a_col = D,
+                                 .a = AT(const real, t->dgates, k * t->d_row + run->d * H), .a_row = 1, .a_col = t->d_row,
                                  .b = v + k * v_row, .b_row = v_row, .c = c, .c_row = N, .add = k ? c : NULL, .add_row = N};
         K(gemm_block)(&g);
         k += RECURRENT_PIECE;
@@ -106,7 +106,7 @@ static void K(recurrent_backward)(const fnn_recurrent_task *t) {
     const int64_t H = t->H, rows = t->rows, S = shape->saved * H, D = shape->grads * H;
     real *du = t->scratch, *step_db = du + rows * H, *db = t->db;
     K(step_rows) s = {.H = H, .rows = rows, .dh = AT(real, t->dh0, t->row * H), .saved_b = t->T * S, .dy_b = t->dy_b,
-                      .d_b = t->T * D, .db = step_db};
+                      .d_b = t->T * t->d_row, .db = step_db};
     memset(db, 0, (size_t)D * sizeof(real));
     K(recurrent_start)(s.dh, t->dhn ? AT(const real, t->dhn, t->row * H) : NULL, H, rows, H);
     if (t->kind == FNN_LSTM)
@@ -114,7 +114,8 @@ static void K(recurrent_backward)(const fnn_recurrent_task *t) {
     for (int64_t step = t->T - 1; step >= 0; step--) {
         memset(step_db, 0, (size_t)D * sizeof(real));
         s.saved = AT(real, t->saved, (t->row * t->T + step) * S);
-        s.d = AT(real, t->dgates, (t->row * t->T + step) * D);
+        s.before = step > 0 ? S : 0;
+        s.d = AT(real, t->dgates, step * t->d_row);
         if (t->dy) s.dy = AT(const real, t->dy, t->row * t->dy_b + step * t->dy_t);
         if (t->kind == FNN_LSTM) K(lstm_step_back)(t, &s);
         else if (t->kind == FNN_GRU_AFTER || t->kind == FNN_GRU_BEFORE) K(gru_step_back)(t, &s, du);

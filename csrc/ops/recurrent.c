@@ -9,6 +9,7 @@
  * Invariant: strides decide no result; an operand whose last dimension is not contiguous is copied.
  * Read next: recurrent_core.c. */
 #include "core/pool.h"
+#include "core/threads.h"
 #include "ops/op.h"
 #include "ops/recurrent_core.h"
 
@@ -206,13 +207,26 @@ typedef struct workspace {
     fnn_tensor copies[OPERANDS], dh0, dc0, dy, dhn, dcn;
 } workspace;
 
+/* x's gradient, in x's layout where that has contiguous rows: a chunk then writes one piece of memory, and what comes before
+ * (the transpose of batch_first) need not copy. */
+static fnn_status make_dx(fnn_backcall *b) {
+    const fnn_tensor *x = &b->in[X];
+    fnn_tensor dx = {.dtype = x->dtype};
+    fnn_tensor_set_geometry(&dx, x->ndim, x->shape, NULL);
+    if (x->stride[x->ndim - 1] == 1) fnn_keep_layout(&dx, &x, 1);
+    FNN_TRY(fnn_tensor_alloc(&dx));
+    b->dx[X] = dx;
+    return FNN_OK;
+}
+
 /* Fresh contiguous tensors in b->dx where wanted, and the first states' as (B,H), wanted or not. */
 static fnn_status make_gradients(fnn_backcall *b, const frame *f, workspace *w) {
     const int dtype = b->in_geom[X].dtype;
     for (int i = 0; i < f->n_in; i++) {
-        if (!b->need[i] || i == HX || i == CX) continue;
+        if (!b->need[i] || i == X || i == HX || i == CX) continue;
         FNN_TRY(fnn_empty(&b->dx[i], dtype, b->in_geom[i].ndim, b->in_geom[i].shape));
     }
+    if (b->need[X]) FNN_TRY(make_dx(b));
     const int64_t shape[2] = {f->B, f->H};
     if (f->lstm) FNN_TRY(fnn_empty(&w->dc0, dtype, 2, shape));
     return fnn_empty(&w->dh0, dtype, 2, shape);
@@ -265,6 +279,7 @@ static fnn_status run_backward(fnn_backcall *b, const frame *f, workspace *w) {
     describe_gradients(b, f, w, &g);
     FNN_TRY(read_incoming(b, f, w, &g));
     g.saved = b->extra[0].data;
+    g.threads = fnn_get_num_threads();
     const int64_t size = fnn_itemsize[b->in_geom[X].dtype];
     const size_t bytes = fnn_recurrent_backward_scratch(&g, size);
     void *scratch = fnn_pool_alloc(bytes);

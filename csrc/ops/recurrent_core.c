@@ -7,6 +7,7 @@
  * Scratch is cut by one function for both "how much" and "where", so the two agree. Read next: kernels/recurrent_walk.h, product.h. */
 #include "ops/recurrent_core.h"
 
+#include <stdatomic.h>
 #include <string.h>
 
 #include "core/threads.h"
@@ -31,10 +32,13 @@ typedef struct job {
     const void *bx, *bh;      /* biases as the kernels want them */
     /* cut out of the scratch; NULL while only its size is asked for */
     char *px, *ph, *pn, *bias; /* forward: packed weights, the sum of both biases */
-    char *dgates, *x;         /* backward: (B,T,DH), a contiguous (B,T,I) where x is not and there are no shares */
+    char *dgates;             /* backward: (B,T,DH), of all rows, where there are no shares */
+    int64_t d_row;
+    char *x;                  /* there too, a contiguous (B,T,I) where x is not */
     char *db, *dwx, *dwh;     /* (chunks, DH), (chunks, GH, I), (chunks, GH, H) */
-    char *slots;              /* one per chunk */
-    size_t slot;
+    char *slots;              /* forward: one per chunk. backward: one per thread, so that it stays in the core's cache */
+    size_t slot, slot_dgates; /* bytes of one; where dgates begin in it where there are shares */
+    _Atomic uint64_t free;    /* backward: bit i: slot i is free */
     char *product;            /* scratch of the products */
 } job;
 
@@ -60,6 +64,8 @@ static job new_job(const fnn_recurrent *g, int64_t size) {
     j.rows = max64(1, min64(j.rows, g->B));
     j.chunks = ceil_div(g->B, j.rows);
     j.hoist = j.rows >= 8 ? 1 : max64(1, min64(g->T, HOIST_ROWS / j.rows));
+    /* A line more than the gates: rows a power of two apart would meet in a few sets of the caches. */
+    j.d_row = j.shape->grads * g->H + 64 / size;
     j.shares = g->B > 0 && j.rows * g->T >= SHARE_MIN_N && gate_rows(&j) * (g->I + g->H) <= SHARE_MAX_WEIGHTS;
     return j;
 }
@@ -78,7 +84,7 @@ static size_t cut_forward(job *j, char *base) {
     return used;
 }
 
-static fnn_recurrent_task chunk_task(const job *j, int64_t chunk) {
+static fnn_recurrent_task chunk_task(const job *j, int64_t chunk, char *slot) {
     const fnn_recurrent *g = j->g;
     const int64_t row = chunk * j->rows, G = gate_rows(j);
 #define SHARE(p, n) ((p) ? (p) + chunk * (n) * j->size : NULL)
@@ -88,10 +94,10 @@ static fnn_recurrent_task chunk_task(const job *j, int64_t chunk) {
         .x = g->x, .x_b = g->x_b, .x_t = g->x_t, .h0 = g->h0, .h0_b = g->h0_b, .c0 = g->c0, .c0_b = g->c0_b,
         .px = j->px, .ph = j->ph, .pn = j->pn, .bx = j->bx, .bh = j->bh,
         .y = g->y, .y_b = g->y_b, .y_t = g->y_t, .cn = g->cn, .saved = g->saved,
-        .scratch = j->slots + (size_t)chunk * j->slot,
+        .scratch = slot, .d_row = j->d_row,
         .dy = g->dy, .dy_b = g->dy_b, .dy_t = g->dy_t, .dhn = g->dhn, .dcn = g->dcn,
         .wx = g->wx, .wx_row = g->wx_row, .wh = g->wh, .wh_row = g->wh_row,
-        .dgates = j->dgates, .dh0 = g->dh0, .dc0 = g->dc0, .dx = g->dx, .dx_b = g->dx_b, .dx_t = g->dx_t,
+        .dh0 = g->dh0, .dc0 = g->dc0, .dx = g->dx, .dx_b = g->dx_b, .dx_t = g->dx_t,
         .db = SHARE(j->db, j->shape->grads * g->H), .dwx = SHARE(j->dwx, G * g->I), .dwh = SHARE(j->dwh, G * g->H),
     };
 #undef SHARE
@@ -127,7 +133,7 @@ static void pack(job *j) {
 
 static void forward_chunk(void *ctx, int64_t chunk) {
     const job *j = ctx;
-    const fnn_recurrent_task task = chunk_task(j, chunk);
+    const fnn_recurrent_task task = chunk_task(j, chunk, j->slots + (size_t)chunk * j->slot);
     (j->size == 4 ? fnn_k.f32.recurrent_forward : fnn_k.f64.recurrent_forward)(&task);
 }
 
@@ -151,8 +157,8 @@ void fnn_recurrent_forward(const fnn_recurrent *g, int64_t size, void *scratch) 
 /* dw (gates H, N) = d (n, gates H)^T v (n, N) */
 static fnn_product weight_product(const job *j, int64_t gates, int64_t N, int64_t row, int64_t w_row) {
     const fnn_recurrent *g = j->g;
-    return (fnn_product){.M = gates * g->H, .N = N, .K = g->B * g->T, .a_row = 1, .a_col = j->shape->grads * g->H, .b_row = row,
-                         .b_col = 1, .c_row = w_row};
+    return (fnn_product){.M = gates * g->H, .N = N, .K = g->B * g->T, .a_row = 1, .a_col = j->d_row, .b_row = row, .b_col = 1,
+                         .c_row = w_row};
 }
 static size_t products_scratch(const job *j) {
     const int64_t H = j->g->H, I = j->g->I, S = j->shape->saved * H;
@@ -199,23 +205,39 @@ static size_t cut_backward(job *j, char *base) {
     const fnn_recurrent *g = j->g;
     const int64_t G = gate_rows(j), D = j->shape->grads * g->H, n = max64(1, j->chunks);
     const bool copies = g->dwx && !x_folds(g);
+    const int64_t threads = max64(1, min64(min64(g->threads, j->chunks), 64));
     size_t used = 0, slot = 0;
-    j->dgates = take(base, &used, g->B * g->T * D, j->size);
+    j->dgates = take(base, &used, j->shares ? 0 : g->B * g->T * j->d_row, j->size);
     j->x = take(base, &used, copies && !j->shares ? g->B * g->T * g->I : 0, j->size);
     j->db = take(base, &used, n * D, j->size);
     if (j->shares && g->dwx) j->dwx = take(base, &used, n * G * g->I, j->size);
     if (j->shares && g->dwh) j->dwh = take(base, &used, n * G * g->H, j->size);
     (void)take(NULL, &slot, j->rows * g->H + D + (copies && j->shares ? j->rows * g->T * g->I : 0), j->size);
+    j->slot_dgates = slot;
+    (void)take(NULL, &slot, j->shares ? j->rows * g->T * j->d_row : 0, j->size);
     j->slot = slot;
-    j->slots = take(base, &used, (int64_t)slot * j->chunks, 1);
+    j->slots = take(base, &used, (int64_t)slot * threads, 1);
+    atomic_init(&j->free, threads == 64 ? ~UINT64_C(0) : (UINT64_C(1) << threads) - 1);
     j->product = take(base, &used, j->shares ? 0 : (int64_t)products_scratch(j), 1);
     return used;
 }
 
+/* Slots are as many as threads, or chunks; that another is running with more threads meanwhile costs only waiting. */
+static int claim_slot(job *j) {
+    uint64_t free = atomic_load(&j->free);
+    while (!free || !atomic_compare_exchange_weak(&j->free, &free, free & (free - 1)))
+        if (!free) free = atomic_load(&j->free);
+    return __builtin_ctzll(free);
+}
+
 static void backward_chunk(void *ctx, int64_t chunk) {
-    const job *j = ctx;
-    const fnn_recurrent_task task = chunk_task(j, chunk);
+    job *j = ctx;
+    const int i = claim_slot(j);
+    char *slot = j->slots + (size_t)i * j->slot;
+    fnn_recurrent_task task = chunk_task(j, chunk, slot);
+    task.dgates = j->shares ? slot + j->slot_dgates : j->dgates + task.row * j->g->T * j->d_row * j->size;
     (j->size == 4 ? fnn_k.f32.recurrent_backward : fnn_k.f64.recurrent_backward)(&task);
+    atomic_fetch_or(&j->free, UINT64_C(1) << i);
 }
 
 /* c (M,N) = the chunks' shares at `parts`, each `stride` elements, added up in order */

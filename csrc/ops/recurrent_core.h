@@ -39,6 +39,7 @@ typedef struct fnn_recurrent {
     void *dwx, *dwh;         /* as wx, wh */
     int64_t dwx_row, dwh_row;
     void *dbx, *dbh;         /* (GH,) */
+    int threads;             /* how many will work on it: gives scratch, not results */
 } fnn_recurrent;
 
 /* `size` is that of an element: float or double. */
