@@ -13,7 +13,15 @@
 #define SHORT_TILE 4
 #endif
 #define SHORT_ROW 16 /* a row of p: what fnn_attention_p_row gives for such heads */
+/* Whole words are read by loops unrolled to constant addresses. Where a word is an array in memory that is half a megabyte of
+ * code without any gain, so plain C takes the loops for all sizes alone. */
+#if FNN_WORD_REGISTERS > 1
 #define EACH(i, n) _Pragma("GCC unroll 16") for (int i = 0; i < (n); i++)
+#define SHORT_IS_WHOLE(t) ((t)->T == VR && (t)->S == VR && (t)->D % VR == 0 && (t)->E % VR == 0)
+#else
+#define EACH(i, n) for (int i = 0; i < (n); i++)
+#define SHORT_IS_WHOLE(t) 0
+#endif
 
 static inline int K(attention_is_short)(const fnn_attention_task *t) { return t->T <= VR && t->S <= VR; }
 
@@ -161,18 +169,17 @@ static inline __attribute__((always_inline)) void K(attention_short_backward_as)
 }
 
 static __attribute__((noinline)) void K(attention_short_forward)(const fnn_attention_task *t) {
-    const int whole = t->T == VR && t->S == VR && t->D % VR == 0 && t->E % VR == 0;
-    if (!whole) K(attention_short_forward_as)(0, t->causal, t);
+    if (!SHORT_IS_WHOLE(t)) K(attention_short_forward_as)(0, t->causal, t);
     else if (t->causal) K(attention_short_forward_as)(1, 1, t);
     else K(attention_short_forward_as)(1, 0, t);
 }
 
 static __attribute__((noinline)) void K(attention_short_backward)(const fnn_attention_task *t) {
-    const int whole = t->T == VR && t->S == VR && t->D % VR == 0 && t->E % VR == 0;
-    if (!whole) K(attention_short_backward_as)(0, t->causal, t);
+    if (!SHORT_IS_WHOLE(t)) K(attention_short_backward_as)(0, t->causal, t);
     else if (t->causal) K(attention_short_backward_as)(1, 1, t);
     else K(attention_short_backward_as)(1, 0, t);
 }
 #undef SHORT_TILE
 #undef SHORT_ROW
 #undef EACH
+#undef SHORT_IS_WHOLE
