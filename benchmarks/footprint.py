@@ -73,12 +73,10 @@ def train(side: str, folder: Path, steps: int) -> dict[str, int]:
 def training_memory(folder: Path) -> None:
     short, long = 501, 1001  # the first evaluation is at step 500, and samples are drawn before
     ours, theirs, before = train("fastnn", folder, long), train("torch", folder, short), train("fastnn", folder, short)
-    share = ours["resident"] / theirs["resident"]
-    print(
-        f"makemore.py, transformer: at most {ours['resident'] / 1e6:.1f} MB resident; torch {theirs['resident'] / 1e6:.1f}",
-        end="",
-    )
     grown = {key: ours[key] - before[key] for key in ("bytes_reserved", "system_allocs")}
+    share = ours["resident"] / theirs["resident"]
+    print(f"makemore.py, transformer: at most {ours['resident'] / 1e6:.1f} MB resident", end="")
+    print(f"; torch {theirs['resident'] / 1e6:.1f}", end="")
     print(f" (share {share:.2f}); pool {ours['bytes_reserved'] / 1e6:.1f} MB", end="")
     print(f", steps {short} to {long}: {grown['bytes_reserved']:+d} bytes", end="")
     print(f", {grown['system_allocs']:+d} requests to the system")

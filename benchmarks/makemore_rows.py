@@ -1,4 +1,5 @@
-"""Rows of makemore.py itself, as fetched: its training step at its defaults, its DataLoader batch, its `generate`.
+"""Rows of makemore.py itself, as fetched: its training step at its defaults, its DataLoader batch, its `generate`; and
+microGPT, which trains on the same names.
 
 Invariant: not a line of the script is changed or copied; its classes and functions are imported from the given folder
 (its program part stands behind __name__) over whichever library `torch` means. What it does not do: compare losses,
@@ -8,11 +9,13 @@ which makemore_compare.py does. Read next: steps.py, measure.py.
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from cases import C, Case, H, Inputs, Run, T, V
 from steps import BATCH, UNCOMPILED
 
@@ -85,6 +88,18 @@ def batch_case(makemore: Any, folder: Path, workers: int, goal: tuple[float, ...
     return Case(f"makemore batch of 32, {workers} workers", build, (), goal=goal, goal_us=BATCH_US, **UNCOMPILED)
 
 
+def microgpt_case(folder: Path) -> Case:
+    def build(i: Inputs) -> Run:
+        import microgpt
+
+        os.environ.setdefault("FASTNN_DATA", str(folder))
+        microgpt.torch, microgpt.F = torch, F  # type: ignore[attr-defined]  # as its own main() does
+        run = microgpt.Run()
+        return lambda: torch.tensor(run.train()[0])
+
+    return Case("microGPT, 1,000 steps", build, (), graph=True, goal_us=25_000, **UNCOMPILED)
+
+
 def makemore_cases(folder: Path) -> list[Case]:
     """The rows of the script in that folder, which also holds its names.txt."""
     makemore = load(folder)
@@ -94,4 +109,5 @@ def makemore_cases(folder: Path) -> list[Case]:
         # PyTorch's workers are processes beside the timed one: what they cost is not in its time, so no ratio is asked.
         batch_case(makemore, folder, 4, ()),
         *(generate_case(makemore, kind) for kind in STEP_GOALS),
+        microgpt_case(folder),
     ]
