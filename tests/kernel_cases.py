@@ -46,6 +46,24 @@ def seeded(f: Callable[..., Any], *args: Any) -> Any:
     return f(*args)
 
 
+def torch_rnn(x: Any, h: Any, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any, f: Callable[..., Any] = torch.tanh) -> Any:
+    states = []
+    for t in range(x.shape[1]):
+        h = f(TF.linear(x[:, t], w_ih, b_ih) + TF.linear(h, w_hh, b_hh))
+        states.append(h)
+    return torch.stack(states, 1)
+
+
+def torch_lstm(x: Any, h: Any, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any, c: Any) -> Any:
+    states = []
+    for t in range(x.shape[1]):
+        i, f, g, o = (TF.linear(x[:, t], w_ih, b_ih) + TF.linear(h, w_hh, b_hh)).chunk(4, 1)
+        c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+        h = torch.sigmoid(o) * torch.tanh(c)
+        states.append(h)
+    return torch.stack(states, 1), h, c
+
+
 class Case:
     """One pair on given arrays; `reference` is the same in torch."""
 
@@ -60,6 +78,10 @@ class Case:
 W = {"w_ih": floats(18, 5, seed=3) * 0.4, "w_hh": floats(18, 6, seed=4) * 0.4, "b_ih": floats(18, seed=5), "b_hh": floats(18, seed=6)}
 GRU = [floats(3, 4, 5), floats(3, 6, seed=1), *W.values()]
 GRU_BEFORE = [floats(3, 4, 5), floats(3, 6, seed=1), floats(18, 11, seed=3) * 0.4, None, floats(18, seed=5), None]
+RNN = [floats(3, 4, 5), floats(3, 6, seed=1), floats(6, 5, seed=3) * 0.4, floats(6, 6, seed=4) * 0.4, floats(6, seed=5), floats(6, seed=6)]
+LSTM = [floats(3, 4, 5), floats(3, 6, seed=1), floats(24, 5, seed=3) * 0.4, floats(24, 6, seed=4) * 0.4, floats(24, seed=5), floats(24, seed=6), floats(3, 6, seed=7)]
+CELL = [floats(3, 5), *LSTM[1:]]
+A, AT, BM, BT = floats(2, 5, 7), floats(2, 7, 5), floats(7, 3, seed=1), floats(3, 7, seed=1)
 Q, K, V = floats(2, 3, 7, 5), floats(2, 3, 9, 5, seed=1), floats(2, 3, 9, 4, seed=2)
 ALLOWED = R(3).rand(7, 9) < 0.7
 ALLOWED[:, 0] = True
@@ -70,6 +92,15 @@ CASES = {
     "matmul": Case("matmul", [floats(5, 7), floats(7, 3, seed=1)], torch.matmul),
     "matmul batch": Case("matmul", [floats(2, 5, 7), floats(7, 3, seed=1)], torch.matmul),
     "matmul vectors": Case("matmul", [floats(7), floats(7, seed=1)], torch.matmul),
+    "matmul_fused": Case("matmul_fused", [A, BM, floats(3, seed=2), floats(2, 5, 3, seed=3)], lambda a, b, bias, r: a @ b + bias + r),
+    "matmul_fused plain": Case("matmul_fused", [A, BM, None, None], lambda a, b, *_: a @ b),
+    "matmul_fused transposes": Case("matmul_fused", [AT, BT, None, None], lambda a, b, *_, **o: a.mT @ b.mT, transpose_a=True, transpose_b=True),
+    "matmul_fused batch": Case("matmul_fused", [AT, floats(2, 3, 7, seed=1), None, None], lambda a, b, *_, **o: a.mT @ b.mT, transpose_a=True, transpose_b=True),
+    "matmul_fused gelu": Case("matmul_fused", [A, BM, floats(3, seed=2), floats(2, 5, 3, seed=3)], lambda a, b, bias, r, activation: TF.gelu(a @ b + bias) + r, activation="gelu"),
+    "matmul_fused gelu_tanh": Case("matmul_fused", [A, BT, floats(3, seed=2), None], lambda a, b, bias, _, **o: TF.gelu(a @ b.mT + bias, approximate="tanh"), activation="gelu_tanh", transpose_b=True),
+    "matmul_fused tanh": Case("matmul_fused", [A, BM, floats(3, seed=2), None], lambda a, b, bias, _, activation: torch.tanh(a @ b + bias), activation="tanh"),
+    "matmul_fused relu": Case("matmul_fused", [A, BM, None, floats(2, 5, 3, seed=3)], lambda a, b, _, r, activation: TF.relu(a @ b) + r, activation="relu"),
+    "matmul_fused empty": Case("matmul_fused", [floats(0, 7), BM, floats(3, seed=2), None], lambda a, b, bias, _, activation: TF.relu(a @ b + bias), activation="relu"),
     "linear": Case("linear", [floats(4, 6, 7), floats(3, 7, seed=1), floats(3, seed=2)], TF.linear),
     "linear no bias": Case("linear", [floats(5, 7), floats(3, 7, seed=1), None], TF.linear),
     "linear empty": Case("linear", [floats(0, 7), floats(3, 7, seed=1), floats(3, seed=2)], TF.linear),
@@ -113,18 +144,34 @@ CASES = {
     "gru before": Case("gru", GRU_BEFORE, lambda *a, variant: torch_gru(*a, before=True), variant="before"),
     "gru_cell": Case("gru_cell", [GRU[0][:, 0].copy(), *GRU[1:]], lambda x, *rest: torch_gru(x[:, None], *rest)[:, 0]),
     "gru_cell before": Case("gru_cell", [GRU_BEFORE[0][:, 0].copy(), *GRU_BEFORE[1:]], lambda x, *rest, variant: torch_gru(x[:, None], *rest, before=True)[:, 0], variant="before"),
+    "rnn": Case("rnn", RNN, torch_rnn),
+    "rnn relu": Case("rnn", [*RNN[:4], None, None], lambda *a, nonlinearity: torch_rnn(*a, f=torch.relu), nonlinearity="relu"),
+    "rnn_cell": Case("rnn_cell", [floats(3, 5), *RNN[1:]], lambda x, *rest: torch_rnn(x[:, None], *rest)[:, 0]),
+    "lstm": Case("lstm", LSTM, torch_lstm),
+    "lstm no biases": Case("lstm", [*LSTM[:4], None, None, LSTM[6]], torch_lstm),
+    "lstm_cell": Case("lstm_cell", CELL, lambda x, *rest: torch_lstm(x[:, None], *rest)[1:]),
 }  # fmt: skip
 
 
-def run(case: Case, arrays: list[Any], dy: np.ndarray[Any, Any] | None = None) -> tuple[Any, Any, list[Any]]:
-    """(y, dy, gradients of case.wanted)"""
+def many(x: Any) -> tuple[Any, ...]:
+    """One result or several."""
+    return x if isinstance(x, tuple) else (x,)
+
+
+def gradients_like(y: Any, kind: Callable[[Any], Any] = np.asarray) -> Any:
+    """Random gradients of a pair's outputs, one or a tuple."""
+    dy = tuple(kind(np.asarray(R(9).standard_normal(np.shape(a)).astype(a.dtype))) for a in many(y))
+    return dy if isinstance(y, tuple) else dy[0]
+
+
+def run(case: Case, arrays: list[Any], kind: Callable[[Any], Any] = np.asarray) -> tuple[Any, Any, list[Any]]:
+    """(outputs, their gradients, gradients of case.wanted); kind makes the gradients that go in."""
     fastnn.manual_seed(3)
     y, saved = getattr(k, f"{case.op}_forward")(*arrays, **case.options)
-    if dy is None:
-        dy = R(9).standard_normal(y.shape).astype(y.dtype)
+    dy = gradients_like(y, kind)
     found = getattr(k, f"{case.op}_backward")(dy, saved)
     floats_in = [i for i, a in enumerate(case.arrays) if case.op != "cross_entropy" and (a is None or a.dtype.kind == "f")]
     if not isinstance(found, tuple):
-        return y, dy, [found]
+        return many(y), many(dy), [found]
     assert [g is None for g in found] == [case.arrays[i] is None for i in floats_in]
-    return y, dy, [g for g in found if g is not None]
+    return many(y), many(dy), [g for g in found if g is not None]

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from kernel_cases import CASES, Case, floats
+from kernel_cases import CASES, LSTM, Case, floats, gradients_like, many
 
 import fastnn
 import fastnn.kernels as k
@@ -20,7 +20,9 @@ Array = np.ndarray[Any, Any]
 # Names of the arguments whose gradients backward gives, by pair.
 NAMES = {
     "matmul": "a b", "linear": "x w b", "embedding": "w", "layer_norm": "x w b", "rms_norm": "x w", "attention": "q k v",
-    "gru": "x h0 w_ih w_hh b_ih b_hh", "gru_cell": "x h w_ih w_hh b_ih b_hh",
+    "gru": "x h0 w_ih w_hh b_ih b_hh", "gru_cell": "x h w_ih w_hh b_ih b_hh", "matmul_fused": "a b bias residual",
+    "rnn": "x h0 w_ih w_hh b_ih b_hh", "rnn_cell": "x h w_ih w_hh b_ih b_hh",
+    "lstm": "x h0 w_ih w_hh b_ih b_hh c0", "lstm_cell": "x h w_ih w_hh b_ih b_hh c",
 }  # fmt: skip
 
 
@@ -34,9 +36,7 @@ def forward(case: Case, **options: Any) -> tuple[Any, Any]:
 
 
 def backward(case: Case, saved: Any, y: Any, **options: Any) -> tuple[Any, ...]:
-    dy = np.random.RandomState(5).standard_normal(np.shape(y)).astype(np.float32)
-    found = getattr(k, f"{case.op}_backward")(dy, saved, **options)
-    return found if isinstance(found, tuple) else (found,)
+    return many(getattr(k, f"{case.op}_backward")(gradients_like(y), saved, **options))
 
 
 def plain(a: Array) -> Array:
@@ -74,12 +74,13 @@ def test_out_gives_the_same_bits(name: str, kind: Callable[[Array], Array]) -> N
     case = CASES[name]
     y, saved = forward(case)
     gradients = backward(case, saved, y)
-    to = kind(np.asarray(y))
-    y2, saved2 = forward(case, out=to)
-    assert y2 is to
-    np.testing.assert_array_equal(y2, y)
+    to = tuple(kind(np.asarray(a)) for a in many(y))
+    ys2, saved2 = forward(case, out=to if isinstance(y, tuple) else to[0])
+    for a, a2, o in zip(many(y), many(ys2), to, strict=True):
+        assert a2 is o
+        np.testing.assert_array_equal(a2, a)
     if "y" in saved2._fields:
-        assert saved2.y is to
+        assert saved2.y is to[0]
     out = tuple(None if g is None else kind(g) for g in gradients)
     gradients2 = backward(case, saved2, y, out=out if len(out) > 1 else out[0])
     for g, g2, o in zip(gradients, gradients2, out, strict=True):
@@ -135,6 +136,7 @@ def test_columns_of_one_array_lie_apart() -> None:
 
 X = floats(4, 6).astype(np.float32)
 W = floats(5, 6, seed=1).astype(np.float32)
+LSTM32 = [a.astype(np.float32) for a in LSTM]
 
 
 def same_place(shape: tuple[int, ...]) -> Array:
@@ -182,6 +184,9 @@ BAD: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "absent": (lambda: _linear(out=(None, None, np.empty(5, np.float32))), ValueError, r"linear_backward: out\[2\] is given for b, which gets no gradient"),
     "not needed": (lambda: _linear(need=("w",), out=(np.empty_like(X), None, None)), ValueError, r"linear_backward: out\[0\] is given for x"),
     "each other": (lambda: k.matmul_backward(X @ X.T, k.matmul_forward(X, X.T.copy())[1], out=((z := np.empty_like(X)), z.T)), RuntimeError, r"matmul_backward: out\[1\] shares memory with another entry of out"),
+    "lstm: no tuple": (lambda: k.lstm_forward(*LSTM32, out=np.zeros((3, 4, 6), np.float32)), TypeError, r"lstm\(\): argument 'out' must be a tuple of arrays"),
+    "lstm: dy": (lambda: k.lstm_backward(np.zeros((3, 4, 6), np.float32), k.lstm_forward(*LSTM32)[1]), TypeError, r"lstm_backward: dy must be a tuple of 3 arrays or None"),  # type: ignore[arg-type]
+    "lstm: dy shape": (lambda: k.lstm_backward((None, None, X), k.lstm_forward(*LSTM32)[1]), RuntimeError, r"lstm_backward: dy has shape \(4, 6\)"),
     "need: name": (lambda: _linear(need=("weight",)), ValueError, r"linear_backward: need names 'weight', expected some of: x, w, b"),
     "need: list": (lambda: _linear(need=["w"]), TypeError, r"linear_backward\(\): argument 'need' must be a tuple of argument names, not list"),
     "need: text": (lambda: _linear(need="w"), TypeError, r"need' must be a tuple of argument names, not str"),

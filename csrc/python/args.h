@@ -64,6 +64,8 @@ typedef struct fnn_borrowed {
 } fnn_borrowed;
 int fnn_borrow_array(PyObject *array, fnn_borrowed *b); /* 0, or -1 with an exception and b->array NULL */
 static inline void fnn_give_back(fnn_borrowed *b) { Py_CLEAR(b->array); }
+/* Other memory instead of an array's, under a tensor whose geometry is set. */
+void fnn_borrow_memory(fnn_borrowed *b, void *data, size_t nbytes, bool readonly);
 bool fnn_is_borrowed(const fnn_storage *s);
 bool fnn_array_is_writable(PyObject *array);
 void fnn_array_extent(PyObject *array, const char **lo, const char **hi); /* bytes [lo, hi) of a non-empty array */

@@ -70,11 +70,13 @@ static PyObject *record_reduce(PyObject *self, PyObject *unused) {
     return make ? Py_BuildValue("N(sy#)", make, r->op->name, (char *)r + RECORD_HEAD, (Py_ssize_t)record_bytes(r)) : NULL;
 }
 
-/* A pickle may come from anywhere: sizes must be such as forward makes. */
+/* Catches bytes that are no record, or one of another build; like every pickle, it is not proof against malice. */
 static bool plausible(const fnn_record *r) {
-    for (Py_ssize_t i = 0; i < Py_SIZE(r); i++) {
+    for (int i = 0; i < Py_SIZE(r); i++) {
         const fnn_geom *g = &r->geom[i];
         double numel = 1;
+        bool optional = i < r->op->n_in ? r->op->optional_in >> i & 1 : i >= r->op->n_in + r->op->n_out;
+        if (g->ndim == FNN_ABSENT && !optional) return false;
         if (g->ndim == FNN_ABSENT) continue;
         if (g->ndim > FNN_MAX_DIMS || g->dtype >= FNN_NDTYPES) return false;
         for (int d = 0; d < g->ndim; d++) {

@@ -29,6 +29,14 @@ static int wrong_dtype(const char *function, const char *what, PyObject *array, 
     return -1;
 }
 
+static int too_many(const char *function, const char *what, PyObject *array) {
+    PyErr_Clear();
+    PyObject *ndim = PyObject_GetAttrString(array, "ndim");
+    if (ndim) PyErr_Format(PyExc_ValueError, "%s: %s has %S dimensions, expected at most %d", function, what, ndim, FNN_MAX_DIMS);
+    Py_XDECREF(ndim);
+    return -1;
+}
+
 int fnn_read_array(const char *function, const char *what, PyObject *o, unsigned accepts, fnn_borrowed *b) {
     b->array = NULL;
     if (!fnn_is_ndarray(o)) return wrong_type(function, what, "a NumPy array", o), -1;
@@ -36,6 +44,8 @@ int fnn_read_array(const char *function, const char *what, PyObject *o, unsigned
         int dtype = fnn_ndarray_dtype(o);
         if (dtype < 0 || !(accepts >> dtype & 1)) return wrong_dtype(function, what, o, accepts);
     }
+    int64_t shape[FNN_MAX_DIMS];
+    if (fnn_ndarray_shape(o, shape) < 0) return too_many(function, what, o);
     return fnn_borrow_array(o, b);
 }
 

@@ -12,9 +12,9 @@ typedef struct frame {
     int n_saved;
     fnn_tensor copies[FNN_MAX_OUT + FNN_MAX_EXTRA]; /* contiguous ones of saved outputs and extras */
     int n_copies;
-    fnn_tensor dy[FNN_MAX_OUT], in[FNN_MAX_IN], out[FNN_MAX_OUT], extra[FNN_MAX_EXTRA], dx[FNN_MAX_IN];
+    fnn_tensor in[FNN_MAX_IN], out[FNN_MAX_OUT], extra[FNN_MAX_EXTRA], dx[FNN_MAX_IN];
     const fnn_tensor *dys[FNN_MAX_OUT];
-    double number; /* dy given as a Python number */
+    double numbers[FNN_MAX_OUT]; /* gradients given as Python numbers */
     bool need[FNN_MAX_IN];
     fnn_target targets[FNN_MAX_IN];
 } frame;
@@ -86,16 +86,15 @@ static int read_saved(const fnn_pair *p, const fnn_record *r, PyObject *saved, f
 /* ---- dy ---- */
 
 /* A Python number stands for a 0-d gradient. */
-static fnn_tensor number(frame *f, double value, int dtype) {
-    if (dtype == FNN_F32) {
-        float narrow = (float)value;
-        memcpy(&f->number, &narrow, sizeof narrow);
-    } else {
-        f->number = value;
-    }
-    fnn_tensor t = {.data = (char *)&f->number, .dtype = (uint8_t)dtype};
-    fnn_tensor_set_geometry(&t, 0, NULL, NULL);
-    return t;
+static void borrow_number(fnn_borrowed *b, double *slot, double value, int dtype) {
+    float narrow = (float)value;
+    if (dtype == FNN_F32)
+        memcpy(slot, &narrow, sizeof narrow);
+    else
+        *slot = value;
+    b->t = (fnn_tensor){.dtype = (uint8_t)dtype};
+    fnn_tensor_set_geometry(&b->t, 0, NULL, NULL);
+    fnn_borrow_memory(b, slot, sizeof *slot, true);
 }
 
 static int read_dy(const fnn_pair *p, const fnn_geom *g, PyObject *o, int i, frame *f) {
@@ -106,16 +105,15 @@ static int read_dy(const fnn_pair *p, const fnn_geom *g, PyObject *o, int i, fra
     if (PyFloat_CheckExact(o) || PyLong_CheckExact(o)) {
         double value = PyFloat_AsDouble(o);
         if (value == -1 && PyErr_Occurred()) return -1;
-        f->dy[i] = number(f, value, g->dtype);
+        borrow_number(b, &f->numbers[i], value, g->dtype);
     } else {
         if (fnn_is_numpy_scalar(o, &dtype)) array = PyObject_CallMethod(o, "__array__", NULL);
         int failed = fnn_read_array(p->backward, "dy", array ? array : o, 0, b);
         Py_XDECREF(array);
         if (failed) return -1;
-        f->dy[i] = b->t;
     }
-    f->dys[i] = &f->dy[i];
-    return check_geometry(p, "dy", &f->dy[i], g);
+    f->dys[i] = &b->t;
+    return check_geometry(p, "dy", &b->t, g);
 }
 
 static int read_dys(const fnn_pair *p, const fnn_record *r, PyObject *dy, frame *f) {

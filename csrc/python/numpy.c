@@ -157,13 +157,17 @@ static void never(void *owner) { (void)owner; } /* marks a borrowed storage; its
 bool fnn_is_borrowed(const fnn_storage *s) { return s->release == never; }
 #define MANY (1 << 30)
 
-static void lay_over(fnn_borrowed *b, PyArrayObject *a) {
-    b->t.data = PyArray_DATA(a);
-    b->storage = (fnn_storage){.readonly = !PyArray_ISWRITEABLE(a), .data = b->t.data, .nbytes = (size_t)PyArray_NBYTES(a), .release = never};
+void fnn_borrow_memory(fnn_borrowed *b, void *data, size_t nbytes, bool readonly) {
+    b->t.data = data;
+    b->storage = (fnn_storage){.readonly = readonly, .data = data, .nbytes = nbytes, .release = never};
     atomic_init(&b->storage.refs, MANY);
     atomic_init(&b->storage.version.refs, FNN_VERSION_EMBEDDED);
     b->t.storage = &b->storage;
     b->t.version = &b->storage.version;
+}
+
+static void lay_over(fnn_borrowed *b, PyArrayObject *a) {
+    fnn_borrow_memory(b, PyArray_DATA(a), (size_t)PyArray_NBYTES(a), !PyArray_ISWRITEABLE(a));
 }
 
 int fnn_borrow_array(PyObject *array, fnn_borrowed *b) {

@@ -19,7 +19,8 @@ Conventions, for all pairs:
   gradients, None where a fresh array is wanted); it is also what is returned. Its dtype and shape must be those of the
   result, it must be writable and share no memory with anything that goes in; any strides. Where saved holds y, it holds
   `out`.
-- `dy` has the shape and dtype of the output; a Python number stands for a 0-d one, None for zeros.
+- `dy` has the shape and dtype of the output; a Python number stands for a 0-d one, None for zeros. Where forward gives
+  several outputs, they, dy and forward's `out` are tuples.
 - Something that is no array raises TypeError, a wrong dtype or shape or an unfit `out` RuntimeError, an id or target
   out of range IndexError, an unknown name in `need` ValueError. The message names the op, the argument, what was found
   and wanted. Nothing is written before all checks have passed.
@@ -42,8 +43,28 @@ from .activations import (
     tanh_forward,
 )
 from .attention import attention_backward, attention_forward
-from .products import linear_backward, linear_forward, matmul_backward, matmul_forward
-from .recurrence import gru_backward, gru_cell_backward, gru_cell_forward, gru_forward
+from .products import (
+    linear_backward,
+    linear_forward,
+    matmul_backward,
+    matmul_forward,
+    matmul_fused_backward,
+    matmul_fused_forward,
+)
+from .recurrence import (
+    gru_backward,
+    gru_cell_backward,
+    gru_cell_forward,
+    gru_forward,
+    lstm_backward,
+    lstm_cell_backward,
+    lstm_cell_forward,
+    lstm_forward,
+    rnn_backward,
+    rnn_cell_backward,
+    rnn_cell_forward,
+    rnn_forward,
+)
 from .rows import (
     layer_norm_backward,
     layer_norm_forward,
@@ -81,12 +102,22 @@ __all__ = [
     "linear_forward",
     "log_softmax_backward",
     "log_softmax_forward",
+    "lstm_backward",
+    "lstm_cell_backward",
+    "lstm_cell_forward",
+    "lstm_forward",
     "matmul_backward",
     "matmul_forward",
+    "matmul_fused_backward",
+    "matmul_fused_forward",
     "relu_backward",
     "relu_forward",
     "rms_norm_backward",
     "rms_norm_forward",
+    "rnn_backward",
+    "rnn_cell_backward",
+    "rnn_cell_forward",
+    "rnn_forward",
     "sgd",
     "sigmoid_backward",
     "sigmoid_forward",
