@@ -118,7 +118,7 @@ def collate(batch: Any, *, collate_fn_map: dict[Any, Callable[..., Any]] | None 
         return kind(*(collate(column, collate_fn_map=collate_fn_map) for column in zip(*batch, strict=True)))
     if isinstance(first, Sequence):
         size = len(first)
-        if any(len(item) != size for item in batch):
+        if set(map(len, batch)) != {size}:
             raise RuntimeError("each element in list of batch should be of equal size")
         made = [collate(column, collate_fn_map=collate_fn_map) for column in zip(*batch, strict=True)]
         return made if isinstance(first, tuple) else _rebuilt(first, made)
