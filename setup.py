@@ -30,7 +30,7 @@ DEBUG = SANITIZE or os.environ.get("FASTNN_DEBUG", "0") not in ("", "0")
 # fastnn.h and what it includes.
 PUBLIC_HEADERS = ("fastnn.h", "core/cpu.h", "core/dtype.h", "core/status.h", "ops/ops.def")
 # What `fastnn bench` runs; the rest of the folder needs torch or a checkout.
-BENCHMARKS = ("cases.py", "cases_rest.py", "steps.py", "measure.py")
+BENCHMARKS = ("cases.py", "cases_numpy.py", "cases_rest.py", "steps.py", "measure.py")
 
 
 def compile_flags() -> list[str]:

@@ -28,7 +28,7 @@ STEPS = 3
 
 
 def leaves_of(result: Any) -> Iterator[Any]:
-    """The tensors of a row's result, which is a tensor or a list of such; None where a row has no result."""
+    """The tensors or arrays of a row's result, which is one or a list of such; None where a row has no result."""
     if isinstance(result, list | tuple):
         for part in result:
             yield from leaves_of(part)
@@ -43,9 +43,8 @@ def outcome(side: Side, name: str, backward: bool) -> list[np.ndarray]:
     with side.torch.set_grad_enabled(backward or case.graph):
         run, inputs = side.runner(name, backward)
         times = 1 if case.check or case.backward else STEPS
-        tensors = [t.detach().clone() for _ in range(times) for t in leaves_of(run())]
-    tensors += [leaf.grad for leaf in inputs if leaf.grad is not None]
-    return [np.array(t) for t in tensors]
+        found = [np.array(getattr(t, "detach", lambda t=t: t)()) for _ in range(times) for t in leaves_of(run())]
+    return found + [np.array(leaf.grad) for leaf in inputs if leaf.grad is not None]
 
 
 def difference(first: list[np.ndarray], second: list[np.ndarray]) -> str:

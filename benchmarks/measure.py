@@ -60,10 +60,11 @@ class Side:
         models = choose(side)
         import torch
         from cases import CASES
+        from cases_numpy import NUMPY_CASES
         from cases_rest import CASES_REST
         from steps import step_cases
 
-        cases = [*CASES, *CASES_REST, *step_cases(models)]
+        cases = [*CASES, *CASES_REST, *NUMPY_CASES, *step_cases(models)]
         if makemore:
             from makemore_rows import makemore_cases
 
