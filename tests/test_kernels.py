@@ -7,6 +7,7 @@ Read next: test_kernels_out.py (need, out), test_kernels_steps.py (optimizers), 
 
 from __future__ import annotations
 
+import inspect
 import pickle
 from collections.abc import Callable
 from typing import Any
@@ -214,3 +215,43 @@ def test_nothing_leaks() -> None:
     for _ in range(3):
         once()
     assert fastnn._C._pool_stats()["bytes_in_use"] == before
+
+
+@pytest.mark.parametrize("name", k.__all__)
+def test_every_function_is_typed_and_documented(name: str) -> None:
+    f = getattr(k, name)
+    signature = inspect.signature(f)
+    assert signature.return_annotation is not signature.empty
+    assert all(p.annotation is not p.empty for p in signature.parameters.values())
+    if name.endswith("_backward"):
+        assert list(signature.parameters) == ["dy", "saved", "need", "out"]
+        assert signature.parameters["saved"].annotation == "".join(w.capitalize() for w in name.split("_")[:-1]) + "Saved"
+    elif "One step of" not in f.__doc__:
+        assert "Source: " in f.__doc__ or "formula of" in f.__doc__
+    assert "out" in signature.parameters or name in ("adam", "adamw", "sgd", "clip_by_norm")
+
+
+@pytest.mark.parametrize("layout", [lambda a: a.T, lambda a: a[:, ::2], lambda a: a.transpose(1, 0)[::3]])
+def test_dropout_draws_in_the_order_of_memory(layout: Callable[[Any], Any]) -> None:
+    """As torch does: a transposed array gets the mask of the array it is the transpose of."""
+    x = layout(floats(6, 8).astype(np.float32))
+    fastnn.manual_seed(5)
+    y, saved = k.dropout_forward(x, 0.4)
+    torch.manual_seed(5)
+    np.testing.assert_array_equal(y, torch.nn.functional.dropout(torch.from_numpy(x), 0.4).numpy())
+    np.testing.assert_array_equal(k.dropout_backward(np.ones_like(y), saved) != 0, y != 0)
+
+
+@pytest.mark.parametrize("name", list(CASES))
+def test_bits_do_not_depend_on_threads(name: str) -> None:
+    case, before = CASES[name], fastnn.get_num_threads()
+    try:
+        results = []
+        for n in (1, 3):
+            fastnn.set_num_threads(n)
+            ys, _, gradients = run(case, case.cast("float32"))
+            results.append([*ys, *gradients])
+        for a, b in zip(*results, strict=True):
+            np.testing.assert_array_equal(a, b)
+    finally:
+        fastnn.set_num_threads(before)

@@ -36,7 +36,7 @@ static fnn_record *new_record(const fnn_op *op) {
     fnn_record *r = PyObject_NewVar(fnn_record, fnn_RecordType, n);
     if (!r) return NULL;
     r->op = op;
-    memset((char *)r + RECORD_HEAD, 0, record_bytes(r)); /* unused sizes too: equal calls give equal pickles */
+    r->contiguous = 0;
     return r;
 }
 
@@ -62,12 +62,28 @@ static PyObject *record_of(const fnn_call *c) {
     return (PyObject *)r;
 }
 
+/* Without what lies between the fields and behind the last size: equal calls give equal pickles. */
+static void write_record(const fnn_record *r, char *to) {
+    memset(to, 0, record_bytes(r));
+    memcpy(to, &r->attrs, sizeof r->attrs);
+    to[offsetof(fnn_record, contiguous) - RECORD_HEAD] = (char)r->contiguous;
+    for (Py_ssize_t i = 0; i < Py_SIZE(r); i++) {
+        char *g = to + offsetof(fnn_record, geom) - RECORD_HEAD + (size_t)i * sizeof(fnn_geom);
+        if (r->geom[i].ndim != FNN_ABSENT) memcpy(g + offsetof(fnn_geom, shape), r->geom[i].shape, r->geom[i].ndim * sizeof(int64_t));
+        g[offsetof(fnn_geom, ndim)] = (char)r->geom[i].ndim;
+        if (r->geom[i].ndim != FNN_ABSENT) g[offsetof(fnn_geom, dtype)] = (char)r->geom[i].dtype;
+    }
+}
+
 static PyObject *record_reduce(PyObject *self, PyObject *unused) {
     (void)unused;
     fnn_record *r = (fnn_record *)self;
     PyObject *module = PyImport_ImportModule("fastnn._C"), *make = module ? PyObject_GetAttrString(module, "_kernel_record") : NULL;
     Py_XDECREF(module);
-    return make ? Py_BuildValue("N(sy#)", make, r->op->name, (char *)r + RECORD_HEAD, (Py_ssize_t)record_bytes(r)) : NULL;
+    PyObject *bytes = make ? PyBytes_FromStringAndSize(NULL, (Py_ssize_t)record_bytes(r)) : NULL;
+    if (!bytes) return Py_XDECREF(make), NULL;
+    write_record(r, PyBytes_AS_STRING(bytes));
+    return Py_BuildValue("N(sN)", make, r->op->name, bytes);
 }
 
 /* Catches bytes that are no record, or one of another build; like every pickle, it is not proof against malice. */

@@ -90,11 +90,21 @@ int fnn_read_target(const char *function, int i, int n, PyObject *given, const f
     return -1;
 }
 
+/* As fnn_tensor_extent; quick where it matters. */
+static void extent(const fnn_tensor *t, const char **lo, const char **hi) {
+    if (!t->contiguous) {
+        fnn_tensor_extent(t, lo, hi);
+        return;
+    }
+    *lo = t->data;
+    *hi = t->data + t->numel * fnn_itemsize[t->dtype];
+}
+
 static bool extents_meet(const fnn_tensor *a, const fnn_tensor *b) {
     const char *lo_a, *hi_a, *lo_b, *hi_b;
     if (!a->numel || !b->numel) return false;
-    fnn_tensor_extent(a, &lo_a, &hi_a);
-    fnn_tensor_extent(b, &lo_b, &hi_b);
+    extent(a, &lo_a, &hi_a);
+    extent(b, &lo_b, &hi_b);
     return lo_a < hi_b && lo_b < hi_a;
 }
 

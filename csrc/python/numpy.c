@@ -159,7 +159,11 @@ bool fnn_is_borrowed(const fnn_storage *s) { return s->release == never; }
 
 void fnn_borrow_memory(fnn_borrowed *b, void *data, size_t nbytes, bool readonly) {
     b->t.data = data;
-    b->storage = (fnn_storage){.readonly = readonly, .data = data, .nbytes = nbytes, .release = never};
+    b->storage.readonly = readonly;
+    b->storage.data = data;
+    b->storage.nbytes = nbytes;
+    b->storage.release = never;
+    b->storage.owner = NULL;
     atomic_init(&b->storage.refs, MANY);
     atomic_init(&b->storage.version.refs, FNN_VERSION_EMBEDDED);
     b->t.storage = &b->storage;
@@ -174,9 +178,19 @@ int fnn_borrow_array(PyObject *array, fnn_borrowed *b) {
     b->array = NULL;
     int dtype = dtype_of(PyArray_TYPE((PyArrayObject *)array));
     if (dtype < 0) return refuse_dtype((PyArrayObject *)array);
+    fnn_tensor_clear(&b->t);
+    b->t.dtype = (uint8_t)dtype;
+    PyArrayObject *a = (PyArrayObject *)array;
+    if (PyArray_ISCARRAY_RO(a) && PyArray_NDIM(a) <= FNN_MAX_DIMS) { /* the usual case, without a look at the strides */
+        int64_t shape[FNN_MAX_DIMS];
+        for (int d = 0; d < PyArray_NDIM(a); d++) shape[d] = PyArray_DIM(a, d);
+        fnn_tensor_set_geometry(&b->t, PyArray_NDIM(a), shape, NULL);
+        lay_over(b, a);
+        b->array = Py_NewRef(array);
+        return 0;
+    }
     PyObject *plain = fnn_plain_array(array);
     if (!plain) return -1;
-    b->t = (fnn_tensor){.dtype = (uint8_t)dtype};
     if (read_geometry((PyArrayObject *)plain, &b->t)) {
         Py_DECREF(plain);
         return -1;
