@@ -8,7 +8,7 @@
 #include "core/threads.h"
 #include "op.h"
 
-#define CHUNK 65536 /* bytes a thread copies at a time */
+#define CHUNK 32768 /* bytes a thread copies at a time */
 
 /* ---- plans ---- */
 

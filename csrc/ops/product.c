@@ -28,6 +28,9 @@ enum {
     CHUNK_WORK = 250000,  /* multiply-adds worth a chunk of their own, about 3 us */
     PACK_ROWS = 32,       /* rows of A from which packing a contiguous B can pay */
     PACK_COLUMNS = 512,   /* columns of B from which its rows lie too far apart for the caches */
+    MIN_OWN_ROWS = 48,       /* rows of a chunk that copies B for itself, at least ... */
+    OWN_ROWS = 128,          /* ... and about; from ... */
+    MAX_OWN_ROWS = 1024,     /* ... so many rows in all on one copy serves all */
     SPLIT_MIN_K = 1024,   /* a sum is cut only if it is at least this long ... */
     SPLIT_DEPTH = 512,    /* ... into pieces about this long ... */
     SPLIT_MAX = 16,       /* ... at most so many ... */
@@ -89,7 +92,11 @@ static bool turn(fnn_product *p) {
     return true;
 }
 
-static void choose_chunks(plan *l) {
+/* Few rows times a B that must be copied: each chunk copies for itself, from caches that both cores share; a copy that one
+ * core has just written costs the other more to fetch (256x128x64: 10 us) than to make. A copy pays from about 13 rows on. */
+static bool copies_alone(const plan *l) { return l->p.batch_ndim == 0 && l->splits == 1 && l->p.M <= MAX_OWN_ROWS && (l->p.N < 256 || l->p.K < 256); }
+
+static void choose_chunks(plan *l, bool copy) {
     const fnn_product *p = &l->p;
     const double work = (double)p->M * (double)p->N * (double)l->depth;
     const int64_t want = work >= 64.0 * CHUNK_WORK ? 64 : max64(1, (int64_t)(work / CHUNK_WORK));
@@ -97,6 +104,8 @@ static void choose_chunks(plan *l) {
     l->rows = min64(round_up(ceil_div(p->M, want), ROWS), MAX_ROWS);
     if (ceil_div(p->M, l->rows) < want) /* few rows: cut the columns as well */
         l->columns = min64(l->columns, round_up(ceil_div(p->N, ceil_div(want, ceil_div(p->M, l->rows))), PANELS));
+    if (copy && copies_alone(l) && p->M >= 2 * MIN_OWN_ROWS)
+        l->rows = round_up(ceil_div(p->M, max64(2, p->M / OWN_ROWS)), 12);
     l->row_chunks = ceil_div(p->M, l->rows);
     l->column_chunks = ceil_div(p->N, l->columns);
     l->group = 1;
@@ -123,11 +132,11 @@ static plan make_plan(const fnn_product *given, const type_info *t) {
     if (l.b_batches == 0) l.b_batches = l.batches;
     l.depth = ceil_div(p->K, l.splits);
     if (p->N == 1) p->b_col = 1;
-    choose_chunks(&l);
     /* A copy of B pays where its columns are apart, its rows end within a word, or they are long. Made once for several chunks,
-     * else by the only one, panel by panel in the kernel. */
+     * else by each for itself, panel by panel in the kernel. */
     const bool copy = p->b_col != 1 || (p->N > 1 && p->M >= PACK_ROWS && (p->N % t->lanes != 0 || p->N >= PACK_COLUMNS));
-    const bool shared = l.row_chunks > 1 || l.b_batches < l.batches;
+    choose_chunks(&l, copy);
+    const bool shared = (l.row_chunks > 1 && !copies_alone(&l)) || l.b_batches < l.batches;
     l.b_form = !copy ? FNN_GEMM_PLAIN : shared ? FNN_GEMM_PACKED : FNN_GEMM_COPIED;
     if (l.b_form == FNN_GEMM_PACKED) {
         l.pack_bytes = round_bytes((size_t)(round_up(p->N, t->lanes) * l.depth) * t->size);
