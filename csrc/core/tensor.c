@@ -233,7 +233,9 @@ static fnn_status checked_numel(int ndim, const int64_t *shape, size_t itemsize)
 fnn_status fnn_empty(fnn_tensor *out, fnn_dtype dtype, int ndim, const int64_t *shape) {
     fnn_status status = checked_numel(ndim, shape, fnn_itemsize[dtype]);
     if (status) return status;
-    fnn_tensor t = {.dtype = (uint8_t)dtype};
+    fnn_tensor t;
+    fnn_tensor_clear(&t);
+    t.dtype = (uint8_t)dtype;
     fnn_tensor_set_geometry(&t, ndim, shape, NULL);
     status = fnn_tensor_alloc(&t);
     if (!status) *out = t;

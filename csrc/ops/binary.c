@@ -153,7 +153,7 @@ static fnn_status back_add(fnn_backcall *b) {
     if (!b->need[1]) return FNN_OK;
     if (b->op == &fnn_op_SUB) alpha = -alpha;
     if (alpha == 1) return fnn_sum_to(&b->dx[1], b->dy[0], &b->in_geom[1]);
-    fnn_expr x = {0};
+    FNN_EXPR(x);
     const fnn_tensor *scaled = alpha == -1 ? fnn_x1(&x, &fnn_op_NEG, b->dy[0]) : fnn_x2(&x, &fnn_op_MUL, b->dy[0], fnn_xnum(&x, alpha));
     return fnn_give_sum(&x, &b->dx[1], scaled, &b->in_geom[1]);
 }
@@ -161,7 +161,7 @@ static fnn_status back_add(fnn_backcall *b) {
 static fnn_status back_mul(fnn_backcall *b) {
     for (int i = 0; i < 2; i++) {
         if (!b->need[i]) continue;
-        fnn_expr x = {0};
+        FNN_EXPR(x);
         FNN_TRY(fnn_give_sum(&x, &b->dx[i], fnn_x2(&x, &fnn_op_MUL, b->dy[0], &b->in[1 - i]), &b->in_geom[i]));
     }
     return FNN_OK;
@@ -175,11 +175,11 @@ static fnn_status back_div(fnn_backcall *b) {
     }
     const fnn_tensor *dy = b->dy[0];
     if (b->need[0]) {
-        fnn_expr x = {0};
+        FNN_EXPR(x);
         FNN_TRY(fnn_give_sum(&x, &b->dx[0], fnn_x2(&x, &fnn_op_DIV, dy, &b->in[1]), &b->in_geom[0]));
     }
     if (!b->need[1]) return FNN_OK;
-    fnn_expr x = {0}; /* -dy * ((a / b) / b) */
+    FNN_EXPR(x); /* -dy * ((a / b) / b) */
     const fnn_tensor *ratio = fnn_x2(&x, &fnn_op_DIV, fnn_x2(&x, &fnn_op_DIV, &b->in[0], &b->in[1]), &b->in[1]);
     return fnn_give_sum(&x, &b->dx[1], fnn_x2(&x, &fnn_op_MUL, fnn_x1(&x, &fnn_op_NEG, dy), ratio), &b->in_geom[1]);
 }
@@ -188,7 +188,7 @@ static fnn_status back_div(fnn_backcall *b) {
 static fnn_status back_pow(fnn_backcall *b) {
     const fnn_tensor *dy = b->dy[0], *base = &b->in[0], *e = &b->in[1];
     if (b->need[0]) { /* dy * (e * base^(e-1)); zero where e is 0 */
-        fnn_expr x = {0};
+        FNN_EXPR(x);
         const fnn_tensor *slope;
         if ((e->flags & FNN_T_NUMBER) || e->ndim == 0) {
             double value = 0;
@@ -205,7 +205,7 @@ static fnn_status back_pow(fnn_backcall *b) {
         FNN_TRY(fnn_give_sum(&x, &b->dx[0], fnn_x2(&x, &fnn_op_MUL, dy, slope), &b->in_geom[0]));
     }
     if (!b->need[1]) return FNN_OK;
-    fnn_expr x = {0}; /* dy * y * log(base); zero where base is 0 and e >= 0 */
+    FNN_EXPR(x); /* dy * y * log(base); zero where base is 0 and e >= 0 */
     const fnn_tensor *slope = fnn_x2(&x, &fnn_op_MUL, &b->out[0], fnn_x1(&x, &fnn_op_LOG, fnn_xto(&x, base, dy->dtype)));
     const fnn_tensor *flat = fnn_x2(&x, &fnn_op_LOGICAL_AND, fnn_x2(&x, &fnn_op_EQ, base, fnn_xnum(&x, 0)), fnn_x2(&x, &fnn_op_GE, e, fnn_xnum(&x, 0)));
     const fnn_tensor *safe = fnn_x3(&x, &fnn_op_WHERE, flat, fnn_xnum(&x, 0), slope);
@@ -217,7 +217,7 @@ static fnn_status back_extreme(fnn_backcall *b) {
     const fnn_op *wins = b->op == &fnn_op_MAXIMUM ? &fnn_op_GT : &fnn_op_LT;
     for (int i = 0; i < 2; i++) {
         if (!b->need[i]) continue;
-        fnn_expr x = {0};
+        FNN_EXPR(x);
         const fnn_tensor *half = fnn_x2(&x, &fnn_op_DIV, b->dy[0], fnn_xnum(&x, 2));
         const fnn_tensor *tie = fnn_x2(&x, &fnn_op_EQ, &b->in[i], &b->in[1 - i]);
         const fnn_tensor *win = fnn_x2(&x, wins, &b->in[i], &b->in[1 - i]);
@@ -230,7 +230,7 @@ static fnn_status back_extreme(fnn_backcall *b) {
 static fnn_status back_atan2(fnn_backcall *b) {
     for (int i = 0; i < 2; i++) { /* d/da = b / (a^2 + b^2), d/db = -a / (a^2 + b^2) */
         if (!b->need[i]) continue;
-        fnn_expr x = {0};
+        FNN_EXPR(x);
         const fnn_tensor *norm = fnn_x2(&x, &fnn_op_ADD, fnn_x1(&x, &fnn_op_SQUARE, &b->in[0]), fnn_x1(&x, &fnn_op_SQUARE, &b->in[1]));
         const fnn_tensor *top = i == 0 ? &b->in[1] : fnn_x1(&x, &fnn_op_NEG, &b->in[0]);
         FNN_TRY(fnn_give_sum(&x, &b->dx[i], fnn_x2(&x, &fnn_op_MUL, b->dy[0], fnn_x2(&x, &fnn_op_DIV, top, norm)), &b->in_geom[i]));
@@ -242,7 +242,7 @@ static fnn_status back_atan2(fnn_backcall *b) {
 static fnn_status back_modulo(fnn_backcall *b) {
     if (b->need[0]) FNN_TRY(fnn_sum_to(&b->dx[0], b->dy[0], &b->in_geom[0]));
     if (!b->need[1]) return FNN_OK;
-    fnn_expr x = {0};
+    FNN_EXPR(x);
     const fnn_op *round = b->op == &fnn_op_FMOD ? &fnn_op_TRUNC : &fnn_op_FLOOR;
     const fnn_tensor *quotient = fnn_x1(&x, round, fnn_x2(&x, &fnn_op_DIV, &b->in[0], &b->in[1]));
     const fnn_tensor *slope = fnn_x1(&x, &fnn_op_NEG, quotient);
@@ -251,7 +251,7 @@ static fnn_status back_modulo(fnn_backcall *b) {
 
 /* x > 0 ? x : slope x */
 static fnn_status back_leaky_relu(fnn_backcall *b) {
-    fnn_expr x = {0};
+    FNN_EXPR(x);
     const fnn_tensor *positive = fnn_x2(&x, &fnn_op_GT, &b->in[0], fnn_xnum(&x, 0));
     const fnn_tensor *scaled = fnn_x2(&x, &fnn_op_MUL, b->dy[0], &b->in[1]);
     return fnn_give(&x, &b->dx[0], fnn_x3(&x, &fnn_op_WHERE, positive, b->dy[0], scaled));
@@ -259,7 +259,7 @@ static fnn_status back_leaky_relu(fnn_backcall *b) {
 
 /* x > 0 ? x : alpha (e^x - 1); the slope below zero is y + alpha */
 static fnn_status back_elu(fnn_backcall *b) {
-    fnn_expr x = {0};
+    FNN_EXPR(x);
     const fnn_tensor *positive = fnn_x2(&x, &fnn_op_GT, &b->in[0], fnn_xnum(&x, 0));
     const fnn_tensor *below = fnn_x2(&x, &fnn_op_MUL, b->dy[0], fnn_x2(&x, &fnn_op_ADD, &b->out[0], &b->in[1]));
     return fnn_give(&x, &b->dx[0], fnn_x3(&x, &fnn_op_WHERE, positive, b->dy[0], below));

@@ -7,7 +7,7 @@ fnn_tensor *fnn_xslot(fnn_expr *x) {
         x->status = fnn_fail(FNN_ERR_RUNTIME, "backward: an expression has more than %d temporaries", FNN_EXPR_TEMPS);
         return NULL;
     }
-    x->temp[x->n] = (fnn_tensor){0};
+    fnn_tensor_clear(&x->temp[x->n]);
     return &x->temp[x->n++];
 }
 
@@ -55,7 +55,13 @@ const fnn_tensor *fnn_xsum_to(fnn_expr *x, const fnn_tensor *a, const fnn_geom *
 }
 
 fnn_status fnn_give(fnn_expr *x, fnn_tensor *dst, const fnn_tensor *result) {
-    if (!x->status) fnn_tensor_ref_data(dst, result);
+    bool own = result >= x->temp && result < x->temp + x->n;
+    if (!x->status && own) { /* moved */
+        *dst = *result;
+        fnn_tensor_clear(&x->temp[result - x->temp]);
+    } else if (!x->status) {
+        fnn_tensor_ref_data(dst, result);
+    }
     for (int i = 0; i < x->n; i++) fnn_tensor_unref(&x->temp[i]);
     return x->status;
 }

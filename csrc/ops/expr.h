@@ -1,7 +1,7 @@
 /* Small expressions over tensors, for backwards that are compositions: temporaries are kept and released together, and a
  * failure anywhere makes the rest do nothing, so formulas read as formulas.
  *
- *     fnn_expr x = {0};
+ *     FNN_EXPR(x);
  *     return fnn_give(&x, dst, fnn_x2(&x, &fnn_op_MUL, dy, fnn_x1(&x, &fnn_op_COS, in)));
  */
 #ifndef FNN_OPS_EXPR_H
@@ -17,6 +17,10 @@ typedef struct fnn_expr {
     fnn_tensor temp[FNN_EXPR_TEMPS];
     double number[8];
 } fnn_expr;
+/* An empty expression. The temporaries stay as they are: zeroing four kilobytes costs more than a small product. */
+#define FNN_EXPR(x) \
+    fnn_expr x;     \
+    x.status = FNN_OK, x.n = x.n_numbers = 0
 
 /* Each gives a borrowed tensor that lives until fnn_give; NULL after a failure. */
 const fnn_tensor *fnn_x1(fnn_expr *x, const fnn_op *op, const fnn_tensor *a);

@@ -110,7 +110,7 @@ static fnn_status back_shared(fnn_backcall *b) {
     fnn_reduction r;
     fnn_ints dims = dims_of(b->op, b->attrs);
     FNN_TRY(fnn_reduction_of_geom(g, &dims, keepdim(b->op, b->attrs), &r));
-    fnn_expr x = {0};
+    FNN_EXPR(x);
     fnn_tensor *y = fnn_xslot(&x), *dy = fnn_xslot(&x);
     fnn_reduction_keep(&r, g, &b->out[0], y);
     fnn_reduction_keep(&r, g, b->dy[0], dy);

@@ -18,25 +18,24 @@ typedef struct side {
     bool copy; /* must be made contiguous first */
 } side;
 
-static side matrix(const fnn_tensor *t, bool left) {
-    side s = {0};
+static void matrix(side *s, const fnn_tensor *t, bool left) {
+    s->copy = false;
+    s->ndim = t->ndim > 2 ? t->ndim - 2 : 0;
     if (t->ndim == 1) {
-        s.rows = left ? 1 : t->shape[0];
-        s.cols = left ? t->shape[0] : 1;
-        s.row = left ? t->shape[0] * t->stride[0] : t->stride[0];
-        s.col = left ? t->stride[0] : 1;
-        return s;
+        s->rows = left ? 1 : t->shape[0];
+        s->cols = left ? t->shape[0] : 1;
+        s->row = left ? t->shape[0] * t->stride[0] : t->stride[0];
+        s->col = left ? t->stride[0] : 1;
+        return;
     }
-    s.ndim = t->ndim - 2;
-    for (int d = 0; d < s.ndim; d++) {
-        s.shape[d] = t->shape[d];
-        s.stride[d] = t->stride[d];
+    for (int d = 0; d < s->ndim; d++) {
+        s->shape[d] = t->shape[d];
+        s->stride[d] = t->stride[d];
     }
-    s.rows = t->shape[s.ndim];
-    s.cols = t->shape[s.ndim + 1];
-    s.row = t->stride[s.ndim];
-    s.col = t->stride[s.ndim + 1];
-    return s;
+    s->rows = t->shape[s->ndim];
+    s->cols = t->shape[s->ndim + 1];
+    s->row = t->stride[s->ndim];
+    s->col = t->stride[s->ndim + 1];
 }
 
 /* Leading dimensions become rows of one matrix. */
@@ -98,7 +97,9 @@ fnn_status fnn_matmul_product(const char *op, const fnn_tensor *a, const fnn_ten
         return fnn_fail(FNN_ERR_RUNTIME, "%s: both arguments to matmul need to be at least 1D, but they are %dD and %dD", op, a->ndim, b->ndim);
     if (a->dtype != b->dtype)
         return fnn_fail(FNN_ERR_RUNTIME, "%s: expected a and b to have the same dtype, but got: %s != %s", op, fnn_dtype_name(a->dtype), fnn_dtype_name(b->dtype));
-    side l = matrix(a, true), r = matrix(b, false);
+    side l, r;
+    matrix(&l, a, true);
+    matrix(&r, b, false);
     if (l.cols != r.rows)
         return fnn_fail(FNN_ERR_RUNTIME, "%s: mat1 and mat2 shapes cannot be multiplied: %s and %s, expected %lld rows in the second, found %lld",
                         op, fnn_shape_of(a), fnn_shape_of(b), (long long)l.cols, (long long)r.rows);
@@ -219,7 +220,7 @@ static fnn_status back_matmul(fnn_backcall *b) {
     const fnn_geom *ga = &b->in_geom[0], *gb = &b->in_geom[1];
     for (int i = 0; i < 2; i++) {
         if (!b->need[i]) continue;
-        fnn_expr x = {0};
+        FNN_EXPR(x);
         const fnn_tensor *d = dy, *product, *l = left, *r = right;
         if (gb->ndim == 1) d = with_dim(&x, d, -1);                         /* (.., M) -> (.., M, 1) */
         if (ga->ndim == 1 && d) d = with_dim(&x, d, -2);                    /* (.., N) -> (.., 1, N) */
@@ -263,7 +264,13 @@ const fnn_op fnn_op_BMM = {.name = "bmm", .grad_name = "BmmBackward0", .n_in = 2
 /* ---- linear ---- */
 
 static fnn_status linear_product(const fnn_tensor *x, const fnn_tensor *w, fnn_product *p, bool *copy_x) {
-    side l = matrix(x, true), r = {.rows = w->shape[1], .cols = w->shape[0], .row = w->stride[1], .col = w->stride[0]};
+    side l, r;
+    matrix(&l, x, true);
+    r.ndim = 0;
+    r.rows = w->shape[1];
+    r.cols = w->shape[0];
+    r.row = w->stride[1];
+    r.col = w->stride[0];
     if (l.ndim) fold(&l, x->contiguous);
     *copy_x = l.copy;
     return build("linear", &l, &r, p);
@@ -313,11 +320,11 @@ static fnn_status back_linear(fnn_backcall *b) {
     const fnn_tensor *dy = b->dy[0];
     int64_t in = b->in_geom[1].shape[1], out = b->in_geom[1].shape[0];
     if (b->need[0]) {
-        fnn_expr x = {0};
+        FNN_EXPR(x);
         FNN_TRY(fnn_give(&x, &b->dx[0], fnn_x2(&x, &fnn_op_MATMUL, dy, &b->in[1])));
     }
     if (b->need[1]) {
-        fnn_expr x = {0};
+        FNN_EXPR(x);
         const fnn_tensor *d2 = dy->ndim == 2 ? dy : fnn_rows_of(&x, dy, out), *x2 = b->in[0].ndim == 2 ? &b->in[0] : fnn_rows_of(&x, &b->in[0], in);
         FNN_TRY(fnn_give(&x, &b->dx[1], d2 && x2 ? fnn_x2(&x, &fnn_op_MATMUL, fnn_swapped(&x, d2), x2) : NULL));
     }

@@ -122,7 +122,7 @@ static const fnn_tensor *gradient_b(fnn_expr *x, const fnn_backcall *b, const fn
 }
 
 static fnn_status gradient(fnn_backcall *b, int input, const fnn_tensor *dz) {
-    fnn_expr x = {0};
+    FNN_EXPR(x);
     if (input == A) return fnn_give_sum(&x, &b->dx[A], gradient_a(&x, b, dz), &b->in_geom[A]);
     if (input == B) return fnn_give_sum(&x, &b->dx[B], gradient_b(&x, b, dz), &b->in_geom[B]);
     if (input == BIAS) return fnn_sum_to(&b->dx[BIAS], dz, &b->in_geom[BIAS]);

@@ -21,7 +21,7 @@ typedef struct strided {
 
 typedef struct item {
     char *at[SLOTS];             /* flat memory; NULL where the slot is not used */
-    fnn_storage *pinned[SLOTS];  /* counted: the host's other threads may drop the tensors meanwhile */
+    fnn_storage *pinned[SLOTS];  /* counted where the host's lock is released: other threads may drop the tensors meanwhile */
     strided *copies;             /* NULL if the tensors lie alike without gaps */
     int64_t numel;
     int dtype;
@@ -37,7 +37,9 @@ typedef struct piece {
 
 typedef struct update {
     bool adam;
-    int64_t n, pieces, elements;
+    bool release; /* the host's lock, while the step runs */
+    double work;
+    int64_t n, pieces;
     item *items;
     piece *piece;
     size_t bytes; /* of the one block that holds both */
@@ -92,7 +94,7 @@ static fnn_status copy_in(item *it, const fnn_tensor *const *slot) {
     return FNN_OK;
 }
 
-static fnn_status prepare_item(item *it, const fnn_tensor *const *slot) {
+static fnn_status prepare_item(item *it, const fnn_tensor *const *slot, bool pin) {
     bool alike = true;
     it->numel = slot[PARAM]->numel;
     it->dtype = slot[PARAM]->dtype;
@@ -100,6 +102,7 @@ static fnn_status prepare_item(item *it, const fnn_tensor *const *slot) {
         if (!slot[s]) continue;
         alike = alike && lie_alike(slot[PARAM], slot[s]);
         it->at[s] = slot[s]->data;
+        if (!pin) continue;
         it->pinned[s] = slot[s]->storage;
         fnn_storage_ref(it->pinned[s]);
     }
@@ -125,11 +128,13 @@ static void finish(update *u, bool ran) {
 }
 
 static fnn_status prepare(const char *op, update *u, const tensor_list *list) {
-    u->pieces = u->elements = 0;
+    int64_t elements = u->pieces = 0;
     for (int64_t i = 0; i < u->n; i++) {
-        u->elements += list[PARAM][i]->numel;
+        elements += list[PARAM][i]->numel;
         u->pieces += fnn_chunks(list[PARAM][i]->numel, FNN_CHUNK);
     }
+    u->work = (u->adam ? 0.8 : 0.3) * (double)elements;
+    u->release = u->work > FNN_RELEASE_WORK && fnn_host.release;
     u->bytes = (size_t)u->n * sizeof *u->items + (size_t)u->pieces * sizeof *u->piece;
     u->items = fnn_pool_alloc(u->bytes);
     if (!u->items) return fnn_fail(FNN_ERR_MEMORY, "%s: out of memory for %zu bytes", op, u->bytes);
@@ -140,7 +145,7 @@ static fnn_status prepare(const char *op, update *u, const tensor_list *list) {
     for (int64_t i = 0; i < u->n && !status; i++) {
         const fnn_tensor *slot[SLOTS];
         for (int s = 0; s < SLOTS; s++) slot[s] = list[s] ? list[s][i] : NULL;
-        status = prepare_item(&u->items[i], slot);
+        status = prepare_item(&u->items[i], slot, u->release);
         for (int64_t first = 0; first < slot[PARAM]->numel; first += FNN_CHUNK) *next++ = (piece){i, first};
     }
     if (status) finish(u, false);
@@ -167,11 +172,9 @@ static void run(update *u, const tensor_list *list) {
     for (int64_t i = 0; i < u->n; i++)
         for (int s = 0; s < WRITTEN; s++)
             if (list[s]) fnn_tensor_bump(list[s][i]);
-    double work = (u->adam ? 0.8 : 0.3) * (double)u->elements;
-    bool release = work > FNN_RELEASE_WORK && fnn_host.release;
-    void *token = release ? fnn_host.release() : NULL;
-    fnn_parallel(u->pieces, work, run_piece, u);
-    if (release) fnn_host.acquire(token);
+    void *token = u->release ? fnn_host.release() : NULL;
+    fnn_parallel(u->pieces, u->work, run_piece, u);
+    if (u->release) fnn_host.acquire(token);
     finish(u, true);
 }
 

@@ -258,7 +258,7 @@ static fnn_status back_sum(fnn_backcall *b) {
 static fnn_status back_mean(fnn_backcall *b) {
     fnn_reduction r;
     FNN_TRY(fnn_reduction_of_geom(&b->in_geom[0], &b->attrs->list[0], keepdim(b->attrs), &r));
-    fnn_expr x = {0};
+    FNN_EXPR(x);
     fnn_tensor part = {0};
     const fnn_tensor *share = fnn_x2(&x, &fnn_op_DIV, b->dy[0], fnn_xnum(&x, (double)r.n));
     if (!x.status) x.status = fnn_cast(&part, share, b->in_geom[0].dtype);
@@ -388,7 +388,7 @@ static fnn_status back_var(fnn_backcall *b) {
     fnn_reduction r;
     const fnn_geom *g = &b->in_geom[0];
     FNN_TRY(fnn_reduction_of_geom(g, &b->attrs->list[0], keepdim(b->attrs), &r));
-    fnn_expr x = {0};
+    FNN_EXPR(x);
     const fnn_tensor *dy = b->dy[0];
     if (b->op == &fnn_op_STD) {
         const fnn_tensor *half = fnn_x2(&x, &fnn_op_DIV, dy, fnn_x2(&x, &fnn_op_MUL, &b->out[0], fnn_xnum(&x, 2)));
@@ -415,7 +415,7 @@ static fnn_status back_logsumexp(fnn_backcall *b) { /* dy e^(x - y) */
     fnn_reduction r;
     const fnn_geom *g = &b->in_geom[0];
     FNN_TRY(fnn_reduction_of_geom(g, &b->attrs->list[0], keepdim(b->attrs), &r));
-    fnn_expr x = {0};
+    FNN_EXPR(x);
     fnn_tensor *y = fnn_xslot(&x), *dy = fnn_xslot(&x);
     fnn_reduction_keep(&r, g, &b->out[0], y);
     fnn_reduction_keep(&r, g, b->dy[0], dy);

@@ -87,7 +87,7 @@ static const fnn_tensor *suffix_sums(fnn_expr *x, const fnn_tensor *dy, const fn
 }
 
 static fnn_status back_cumsum(fnn_backcall *b) {
-    fnn_expr x = {0};
+    FNN_EXPR(x);
     return fnn_give_sum(&x, &b->dx[0], suffix_sums(&x, b->dy[0], b->attrs), &b->in_geom[0]);
 }
 

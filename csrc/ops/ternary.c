@@ -55,7 +55,7 @@ static fnn_status back_where(fnn_backcall *b) {
     const fnn_tensor *cond = &b->in[0], *dy = b->dy[0];
     for (int i = 1; i < 3; i++) {
         if (!b->need[i]) continue;
-        fnn_expr x = {0};
+        FNN_EXPR(x);
         const fnn_tensor *part = i == 1 ? fnn_x3(&x, &fnn_op_WHERE, cond, dy, ZERO(&x)) : fnn_x3(&x, &fnn_op_WHERE, cond, ZERO(&x), dy);
         FNN_TRY(fnn_give_sum(&x, &b->dx[i], part, &b->in_geom[i]));
     }
@@ -79,11 +79,11 @@ static fnn_status forward_masked_fill(fnn_call *c) { return masked(c->out, c->in
 static fnn_status back_masked_fill(fnn_backcall *b) {
     const fnn_tensor *mask = &b->in[1], *dy = b->dy[0];
     if (b->need[0]) {
-        fnn_expr x = {0};
+        FNN_EXPR(x);
         FNN_TRY(fnn_give_sum(&x, &b->dx[0], fnn_x3(&x, &fnn_op_MASKED_FILL, dy, mask, ZERO(&x)), &b->in_geom[0]));
     }
     if (!b->need[2]) return FNN_OK;
-    fnn_expr x = {0};
+    FNN_EXPR(x);
     return fnn_give_sum(&x, &b->dx[2], fnn_x3(&x, &fnn_op_WHERE, mask, dy, ZERO(&x)), &b->in_geom[2]);
 }
 
@@ -111,7 +111,7 @@ static fnn_status back_clamp(fnn_backcall *b) {
     const fnn_tensor *dy = b->dy[0], *in = &b->in[0];
     for (int i = 0; i < 3; i++) {
         if (!b->need[i]) continue;
-        fnn_expr x = {0};
+        FNN_EXPR(x);
         const fnn_tensor *take = NULL;
         if (i == 0) {
             if (b->in[1].data) take = fnn_x2(&x, &fnn_op_GE, in, &b->in[1]);
@@ -148,7 +148,7 @@ static fnn_status back_lerp(fnn_backcall *b) {
     const fnn_tensor *dy = b->dy[0], *w = &b->in[2];
     for (int i = 0; i < 3; i++) {
         if (!b->need[i]) continue;
-        fnn_expr x = {0};
+        FNN_EXPR(x);
         const fnn_tensor *slope = i == 0   ? fnn_x2(&x, &fnn_op_SUB, fnn_xnum(&x, 1), fnn_xto(&x, w, dy->dtype))
                                   : i == 1 ? w
                                            : fnn_x2(&x, &fnn_op_SUB, &b->in[1], &b->in[0]);
@@ -171,7 +171,7 @@ static fnn_status back_addc(fnn_backcall *b) {
     if (b->need[0]) FNN_TRY(fnn_sum_to(&b->dx[0], b->dy[0], &b->in_geom[0]));
     for (int i = 1; i < 3; i++) {
         if (!b->need[i]) continue;
-        fnn_expr x = {0};
+        FNN_EXPR(x);
         const fnn_tensor *dy = fnn_x2(&x, &fnn_op_MUL, b->dy[0], fnn_xnum(&x, b->attrs ? b->attrs->v[0].f : 1)), *slope;
         if (!divides)
             slope = fnn_x2(&x, &fnn_op_MUL, dy, &b->in[3 - i]);

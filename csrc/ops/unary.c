@@ -96,7 +96,7 @@ SLOPE(slope_erfc, MUL(F(EXP, F(NEG, F(SQUARE, in))), NUM(-1.12837916709551257390
 SLOPE(slope_erfinv, MUL(F(EXP, F(SQUARE, out)), NUM(0.88622692545275801365)))        /* sqrt(pi)/2 e^(y^2) */
 
 static fnn_status back_slope(fnn_backcall *b, slope_fn slope) {
-    fnn_expr x = {0};
+    FNN_EXPR(x);
     const fnn_tensor *factor = slope(&x, &b->in[0], &b->out[0]);
     return fnn_give(&x, &b->dx[0], fnn_x2(&x, &fnn_op_MUL, b->dy[0], factor));
 }
@@ -109,7 +109,7 @@ static fnn_status back_neg(fnn_backcall *b) { return fnn_run1(&fnn_op_NEG, &b->d
 
 /* dy / (scale * x + shift), the order in which torch divides */
 static fnn_status back_quotient(fnn_backcall *b, double scale, double shift) {
-    fnn_expr x = {0};
+    FNN_EXPR(x);
     const fnn_tensor *d = &b->in[0];
     if (scale != 1) d = fnn_x2(&x, &fnn_op_MUL, d, fnn_xnum(&x, scale));
     if (shift != 0) d = fnn_x2(&x, &fnn_op_ADD, d, fnn_xnum(&x, shift));
@@ -121,11 +121,11 @@ static fnn_status back_log10(fnn_backcall *b) { return back_quotient(b, 2.302585
 static fnn_status back_log1p(fnn_backcall *b) { return back_quotient(b, 1, 1); }
 
 static fnn_status back_sqrt(fnn_backcall *b) { /* dy / (2 y) */
-    fnn_expr x = {0};
+    FNN_EXPR(x);
     return fnn_give(&x, &b->dx[0], fnn_x2(&x, &fnn_op_DIV, b->dy[0], fnn_x2(&x, &fnn_op_MUL, &b->out[0], fnn_xnum(&x, 2))));
 }
 static fnn_status back_rsqrt(fnn_backcall *b) { /* (-0.5 dy) y^3 */
-    fnn_expr x = {0};
+    FNN_EXPR(x);
     const fnn_tensor *half = fnn_x2(&x, &fnn_op_MUL, b->dy[0], fnn_xnum(&x, -0.5));
     return fnn_give(&x, &b->dx[0], fnn_x2(&x, &fnn_op_MUL, half, fnn_x2(&x, &fnn_op_POW, &b->out[0], fnn_xnum(&x, 3))));
 }

@@ -62,8 +62,10 @@ fnn_status fnn_zeros(fnn_tensor *out, const fnn_geom *g) {
 fnn_status fnn_add_into(const fnn_tensor *dst, const fnn_tensor *src) {
     const fnn_tensor *in[2] = {dst, src};
     fnn_tensor out;
-    fnn_call c = {.op = &fnn_op_ADD, .n_in = 2, .n_out = 1, .in = in, .out = &out, .inplace = true, .keep = dst};
-    out = (fnn_tensor){0};
+    fnn_call c;
+    fnn_call_init(&c, &fnn_op_ADD, &out, 1, in, 2, NULL);
+    c.inplace = true;
+    c.keep = dst;
     return fnn_run_call(&c);
 }
 
@@ -104,8 +106,9 @@ void fnn_keep_layout(fnn_tensor *out, const fnn_tensor *const *in, int n) {
 
 fnn_status fnn_sum_to(fnn_tensor *out, const fnn_tensor *t, const fnn_geom *g) {
     int lead = t->ndim - g->ndim;
-    fnn_attrs attrs = {0};
+    fnn_attrs attrs;
     fnn_ints *dims = &attrs.list[0];
+    dims->n = attrs.list[1].n = 0;
     for (int d = 0; d < t->ndim; d++)
         if (d < lead || (g->shape[d - lead] == 1 && t->shape[d] != 1)) dims->v[dims->n++] = d;
     if (!dims->n) return fnn_cast(out, t, g->dtype);

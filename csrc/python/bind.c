@@ -190,7 +190,9 @@ int fnn_signature_bind(const fnn_signature *s, fnn_frame *f, PyObject *const *ar
             if (spread) nargs = i + 1;
         } else {
             PyObject *given = NULL;
-            for (Py_ssize_t k = 0; k < n_keywords && !given; k++)
+            for (Py_ssize_t k = 0; k < n_keywords && !given; k++) /* names in a script are interned */
+                if (PyTuple_GET_ITEM(kwnames, k) == p->name) given = keywords[k];
+            for (Py_ssize_t k = 0; k < n_keywords && used < n_keywords && !given; k++)
                 if (same_name(PyTuple_GET_ITEM(kwnames, k), p->name)) given = keywords[k];
             if (given) {
                 used++;

@@ -1,4 +1,4 @@
-/* _adam_group, _sgd_group: one parameter group from Python to the multi-tensor steps of ops/optim.c; _drop_grads.
+/* _adam_group, _sgd_group: one parameter group from Python to the multi-tensor steps of ops/optim.c; _drop_grads, _total_norm.
  *
  * They read the group's options and the state dicts as they are at this call, since scripts change both between steps: nothing
  * is remembered from one step to the next. Gradients come from the tensors' autograd records, so no Python object is made
@@ -179,10 +179,54 @@ static PyObject *drop_grads(PyObject *module, PyObject *tensors) {
     Py_RETURN_NONE;
 }
 
+/* sqrt(sum x^2), by the three ops that Tensor.norm() is made of. */
+static fnn_status norm_of(fnn_tensor *out, const fnn_tensor *x) {
+    if (!x->ndim) return fnn_run1(&fnn_op_ABS, out, x, NULL);
+    fnn_attrs all = {.v = {{.i = 0}, {.i = -1}}, .list[0].n = -1}; /* no keepdim, no dtype, every dimension */
+    fnn_tensor square, sum;
+    FNN_TRY(fnn_run2(&fnn_op_MUL, &square, x, x));
+    fnn_status status = fnn_run1(&fnn_op_SUM, &sum, &square, &all);
+    fnn_tensor_unref(&square);
+    if (status) return status;
+    status = fnn_run1(&fnn_op_SQRT, out, &sum, NULL);
+    fnn_tensor_unref(&sum);
+    return status;
+}
+
+/* _total_norm(tensors): the 2-norm of their 2-norms, outside the tape. */
+static PyObject *total_norm(PyObject *module, PyObject *tensors) {
+    (void)module;
+    PyObject *list = PySequence_Tuple(tensors);
+    Py_ssize_t n = list ? PyTuple_GET_SIZE(list) : 0, made = 0;
+    fnn_tensor *norm = PyMem_New(fnn_tensor, n + 1), stacked, total;
+    const fnn_tensor **in = PyMem_New(const fnn_tensor *, n + 1);
+    fnn_status status = list && norm && in ? FNN_OK : fnn_fail(FNN_ERR_MEMORY, "_total_norm: out of memory");
+    for (; made < n && !status; made++) {
+        PyObject *t = PyTuple_GET_ITEM(list, made);
+        if (!fnn_is_tensor(t) || !fnn_dtype_is_float(TENSOR(t)->dtype))
+            status = fnn_fail(FNN_ERR_TYPE, "_total_norm: tensors[%zd] is no Tensor of a floating point dtype", made);
+        else
+            status = norm_of(&norm[made], TENSOR(t));
+        if (status) break;
+        in[made] = &norm[made];
+    }
+    if (!status) status = fnn_run(&fnn_op_STACK, &stacked, in, (int)n, &(fnn_attrs){.v[0].i = 0});
+    if (!status) {
+        status = norm_of(&total, &stacked);
+        fnn_tensor_unref(&stacked);
+    }
+    for (Py_ssize_t i = 0; i < made; i++) fnn_tensor_unref(&norm[i]);
+    PyMem_Free(norm);
+    PyMem_Free(in);
+    Py_XDECREF(list);
+    return status ? fnn_raise(status) : fnn_wrap(&total);
+}
+
 static PyMethodDef functions[] = {
     {"_adam_group", (PyCFunction)(void (*)(void))adam_group, METH_FASTCALL, NULL},
     {"_sgd_group", (PyCFunction)(void (*)(void))sgd_group, METH_FASTCALL, NULL},
     {"_drop_grads", drop_grads, METH_O, NULL},
+    {"_total_norm", total_norm, METH_O, NULL},
     {NULL, NULL, 0, NULL}};
 
 int fnn_init_optim(PyObject *module) {

@@ -15,16 +15,8 @@ if TYPE_CHECKING:
     from fastnn import Tensor
 
 
-def layer_norm(
-    input: Tensor, normalized_shape: Any, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5
-) -> Tensor:
-    """(x - mean) / sqrt(var + eps) * weight + bias over the last dimensions.  Source: https://arxiv.org/abs/1607.06450"""
-    return _C.layer_norm(input, normalized_shape, weight, bias, eps)
-
-
-def rms_norm(input: Tensor, normalized_shape: Any, weight: Tensor | None = None, eps: float | None = None) -> Tensor:
-    """x / sqrt(mean(x^2) + eps) * weight over the last dimensions.  Source: https://arxiv.org/abs/1910.07467"""
-    return _C.rms_norm(input, normalized_shape, weight, eps)
+layer_norm = _C.layer_norm  # Source: https://arxiv.org/abs/1607.06450
+rms_norm = _C.rms_norm  # Source: https://arxiv.org/abs/1910.07467
 
 
 def _per_channel(vector: Tensor, ndim: int) -> Tensor:

@@ -378,8 +378,7 @@ class Module(StateDictMixin):
 
     def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
         """All parameters, each once."""
-        for _, param in self.named_parameters(recurse=recurse):
-            yield param
+        return self._members("_parameters", "named_parameters", recurse)
 
     def named_buffers(
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
@@ -389,8 +388,14 @@ class Module(StateDictMixin):
 
     def buffers(self, recurse: bool = True) -> Iterator[Any]:
         """All buffers, each once."""
-        for _, buffer in self.named_buffers(recurse=recurse):
-            yield buffer
+        return self._members("_buffers", "named_buffers", recurse)
+
+    def _members(self, table: str, named: str, recurse: bool) -> Iterator[Any]:
+        """The values of a named walk; classes that walk as Module does need no names for it."""
+        cls, found = type(self), None
+        if recurse and all(getattr(cls, n) is getattr(Module, n) for n in (named, "_named_members")):
+            found = _C._module_tensors(self, table)
+        yield from (value for _, value in getattr(self, named)(recurse=recurse)) if found is None else found
 
     def get_submodule(self, target: str) -> Module:
         """The module at a dotted path ("" is this one)."""
@@ -464,17 +469,17 @@ class Module(StateDictMixin):
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Drop every parameter's gradient, or zero it in place."""
+        if set_to_none:
+            _C._drop_grads(tuple(self.parameters()))
+            return
         for param in self.parameters():
             grad = param.grad
             if grad is not None:
-                if set_to_none:
-                    param.grad = None
+                if grad.grad_fn is not None:
+                    grad.detach_()
                 else:
-                    if grad.grad_fn is not None:
-                        grad.detach_()
-                    else:
-                        grad.requires_grad_(False)
-                    grad.zero_()
+                    grad.requires_grad_(False)
+                grad.zero_()
 
     def _apply(self, fn: Callable[[Any], Any], recurse: bool = True) -> Any:
         """Replace every tensor by fn(tensor); parameters keep their identity, so optimizers stay valid."""

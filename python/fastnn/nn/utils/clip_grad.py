@@ -31,9 +31,10 @@ def get_total_norm(
     norm_type = float(norm_type)
     if not tensors:
         return _C.tensor(0.0)
-    with fastnn.no_grad():
-        norms = _C.stack([t.detach().norm(norm_type) for t in tensors])
-        total = norms.norm(norm_type)
+    if norm_type == 2.0 and all(t.is_floating_point() for t in tensors):
+        total = _C._total_norm(tensors)
+    else:
+        total = _general_norm(tensors, norm_type)
     if error_if_nonfinite and not math.isfinite(total.item()):
         raise RuntimeError(
             f"The total norm of order {norm_type} for gradients from `parameters` is non-finite, so it cannot be "
@@ -43,10 +44,18 @@ def get_total_norm(
     return total
 
 
+def _general_norm(tensors: list[Tensor], norm_type: float) -> Tensor:
+    with fastnn.no_grad():
+        norms = _C.stack([t.detach().norm(norm_type) for t in tensors])
+        return norms.norm(norm_type)
+
+
 def clip_grads_with_norm_(parameters: Any, max_norm: float, total_norm: Tensor, foreach: bool | None = None) -> None:
     """Scale gradients by min(1, max_norm / (total_norm + 1e-6))."""
     with fastnn.no_grad():
         factor = (float(max_norm) / (total_norm + 1e-6)).clamp(max=1.0)
+        if factor.item() == 1.0:
+            return
         for grad in _gradients(parameters):
             grad.mul_(factor)
 
