@@ -129,7 +129,7 @@ for _n in (128, 256, 512, 1024):
     product(_n, _n, _n, 1.0, 1.0)
 
 
-@case("matmul 1x256 @ 256x768, transposed", "matmul", flops=2.0 * 256 * 768)
+@case("matmul 1x256 @ 256x768, transposed", "matmul", flops=2.0 * 256 * 768, backward=False)
 def row_times_matrix(i: Inputs) -> Run:
     """One token in generation: a row times a weight as nn.Linear keeps it."""
     x, w = i.normal(1, 256, grad=False), i.normal(768, 256, grad=False)

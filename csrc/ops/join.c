@@ -8,7 +8,8 @@
 #include "core/threads.h"
 #include "op.h"
 
-#define CHUNK 32768 /* bytes a thread copies at a time */
+#define CHUNK 32768     /* bytes a thread copies at a time */
+#define NS_PER_BYTE 0.1 /* what copying costs */
 
 /* ---- plans ---- */
 
@@ -69,44 +70,77 @@ static fnn_status plan_stack(fnn_call *c) {
 
 /* ---- forward ---- */
 
-/* `rows` blocks of `width` bytes, `step` bytes apart in y, side by side in x. */
-typedef struct blocks {
+/* Pieces that only need copying: each is one block in each of `rows` rows of y, side by side. */
+typedef struct joined {
     char *y;
-    const char *x;
-    int64_t rows, width, step, per; /* per: rows of a chunk */
-} blocks;
+    const fnn_call *c;
+    int64_t rows, row_bytes, per; /* per: rows of a chunk */
+} joined;
 
-static void copy_blocks(void *ctx, int64_t chunk) {
-    const blocks t = *(blocks *)ctx;
-    int64_t first = chunk * t.per, rows = t.rows - first < t.per ? t.rows - first : t.per;
-    char *y = t.y + first * t.step;
-    const char *x = t.x + first * t.width;
-    switch (t.width) { /* a stack of numbers: no call per number */
+static void copy_blocks(char *y, int64_t step, const char *x, int64_t width, int64_t rows) {
+    switch (width) { /* a stack of numbers: no call per number */
     case 4:
-        for (int64_t r = 0; r < rows; r++, y += t.step, x += 4) memcpy(y, x, 4);
+        for (int64_t r = 0; r < rows; r++, y += step, x += 4) memcpy(y, x, 4);
         return;
     case 8:
-        for (int64_t r = 0; r < rows; r++, y += t.step, x += 8) memcpy(y, x, 8);
+        for (int64_t r = 0; r < rows; r++, y += step, x += 8) memcpy(y, x, 8);
         return;
     default:
-        for (int64_t r = 0; r < rows; r++, y += t.step, x += t.width) memcpy(y, x, (size_t)t.width);
+        for (int64_t r = 0; r < rows; r++, y += step, x += width) memcpy(y, x, (size_t)width);
     }
+}
+
+/* Some rows of y from all pieces, so that they are written once, side by side. */
+static void join_rows(void *ctx, int64_t chunk) {
+    const joined *j = ctx;
+    int64_t first = chunk * j->per, rows = j->rows - first < j->per ? j->rows - first : j->per;
+    char *y = j->y + first * j->row_bytes;
+    for (int i = 0; i < j->c->n_in; i++) {
+        const fnn_tensor *x = j->c->in[i];
+        int64_t width = x->numel / j->rows * fnn_itemsize[x->dtype];
+        if (width) copy_blocks(y, j->row_bytes, x->data + first * width, width, rows);
+        y += width;
+    }
+}
+
+typedef struct flat {
+    char *y;
+    const char *x;
+    int64_t bytes;
+} flat;
+
+static void copy_flat(void *ctx, int64_t chunk) {
+    const flat *f = ctx;
+    int64_t at = chunk * CHUNK;
+    memcpy(f->y + at, f->x + at, (size_t)(f->bytes - at < CHUNK ? f->bytes - at : CHUNK));
+}
+
+/* True, and done, if every piece is contiguous and of y's type. */
+static bool join(fnn_call *c, int dim) {
+    const fnn_tensor *y = c->out;
+    for (int i = 0; i < c->n_in; i++)
+        if (!c->in[i]->contiguous || c->in[i]->dtype != y->dtype) return false;
+    joined j = {.y = y->data, .c = c, .rows = 1};
+    for (int d = 0; d < dim; d++) j.rows *= y->shape[d];
+    j.row_bytes = y->numel / j.rows * fnn_itemsize[y->dtype];
+    if (j.rows > 1) {
+        j.per = j.row_bytes >= CHUNK ? 1 : CHUNK / j.row_bytes;
+        fnn_parallel((j.rows + j.per - 1) / j.per, (double)(j.rows * j.row_bytes) * NS_PER_BYTE, join_rows, &j);
+        return true;
+    }
+    for (int i = 0; i < c->n_in; i++) {
+        flat f = {.y = j.y, .x = c->in[i]->data, .bytes = c->in[i]->numel * fnn_itemsize[y->dtype]};
+        fnn_parallel((f.bytes + CHUNK - 1) / CHUNK, (double)f.bytes * NS_PER_BYTE, copy_flat, &f);
+        j.y += f.bytes;
+    }
+    return true;
 }
 
 /* y[.., at : at + size, ..] = x, where size is that of x at dim, or one when x lacks the dimension. */
 static fnn_status place(const fnn_tensor *y, const fnn_tensor *x, int dim, int64_t at, int64_t size) {
-    char *data = y->data + at * y->stride[dim] * fnn_itemsize[y->dtype];
     if (!x->numel) return FNN_OK;
-    if (x->contiguous && x->dtype == y->dtype) {
-        int64_t rows = 1, bytes = fnn_itemsize[y->dtype];
-        for (int d = 0; d < dim; d++) rows *= y->shape[d];
-        blocks t = {.y = data, .x = x->data, .rows = rows, .width = x->numel / rows * bytes, .step = y->stride[dim] * y->shape[dim] * bytes};
-        t.per = t.width >= CHUNK ? 1 : CHUNK / t.width;
-        fnn_parallel((rows + t.per - 1) / t.per, (double)(x->numel * bytes) * 0.1, copy_blocks, &t);
-        return FNN_OK;
-    }
     fnn_tensor part = *y, piece = *x;
-    part.data = data;
+    part.data += at * y->stride[dim] * fnn_itemsize[y->dtype];
     part.shape[dim] = size;
     fnn_tensor_derive(&part);
     if (x->ndim < y->ndim) {
@@ -126,6 +160,7 @@ static int dim_of(const fnn_attrs *attrs, int ndim) { return (int)(attrs->v[0].i
 static fnn_status forward_cat(fnn_call *c) {
     if (!c->out->numel) return FNN_OK;
     int dim = dim_of(c->attrs, c->out->ndim);
+    if (join(c, dim)) return FNN_OK;
     int64_t at = 0;
     for (int i = 0; i < c->n_in; i++) {
         const fnn_tensor *t = c->in[i];
@@ -137,7 +172,9 @@ static fnn_status forward_cat(fnn_call *c) {
 }
 
 static fnn_status forward_stack(fnn_call *c) {
+    if (!c->out->numel) return FNN_OK;
     int dim = dim_of(c->attrs, c->out->ndim);
+    if (join(c, dim)) return FNN_OK;
     for (int i = 0; i < c->n_in; i++) FNN_TRY(place(c->out, c->in[i], dim, i, 1));
     return FNN_OK;
 }

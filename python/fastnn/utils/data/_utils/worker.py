@@ -116,7 +116,7 @@ _python_address = _twister()
 
 
 def _read_python() -> Any:
-    """The state of Python's global stream: getstate(), or in a hundredth of its time the bytes and the cached normal."""
+    """The state of Python's global stream: getstate(), or, more quickly, the bytes and the cached normal."""
     if _python_address is None:
         return random.getstate()
     return ctypes.string_at(_python_address, _SIZE), random._inst.gauss_next  # type: ignore[attr-defined]
