@@ -107,6 +107,7 @@ static void choose_chunks(plan *l, bool copy) {
     if (copy && copies_alone(l) && p->M >= 2 * MIN_OWN_ROWS)
         l->rows = round_up(ceil_div(p->M, max64(2, p->M / OWN_ROWS)), 12);
     l->row_chunks = ceil_div(p->M, l->rows);
+    l->rows = min64(l->rows, round_up(ceil_div(p->M, l->row_chunks), 12)); /* alike: not 48 and 16 */
     l->column_chunks = ceil_div(p->N, l->columns);
     l->group = 1;
     if (l->row_chunks * l->column_chunks * l->splits == 1)
