@@ -153,6 +153,42 @@ CASES = {
 }  # fmt: skip
 
 
+def without(arrays: list[Any], *empty: int) -> list[Any]:
+    """The arrays, those at `empty` without rows."""
+    return [a[:0].copy() if i in empty else a for i, a in enumerate(arrays)]
+
+
+CASES |= {
+    "matmul empty": Case("matmul", [floats(0, 7), BM], torch.matmul),
+    "matmul no K": Case("matmul", [floats(5, 0), floats(0, 3)], torch.matmul),
+    "matmul odd": Case("matmul", [floats(33, 129), floats(129, 65, seed=1) * 0.2], torch.matmul),
+    "matmul_fused odd": Case("matmul_fused", [floats(33, 129) * 0.2, floats(65, 129, seed=1), floats(65, seed=2), None], lambda a, b, bias, _, **o: torch.tanh(a @ b.mT + bias), transpose_b=True, activation="tanh"),
+    "linear odd": Case("linear", [floats(1, 257, 31), floats(67, 31, seed=1), floats(67, seed=2)], TF.linear),
+    "embedding empty": Case("embedding", [IDS[:0], floats(11, 6)], TF.embedding),
+    "embedding odd": Case("embedding", [R(0).randint(0, 3, 257), floats(3, 65)], TF.embedding),
+    "layer_norm empty": Case("layer_norm", [floats(0, 9), floats(9, seed=1), floats(9, seed=2)], lambda x, w, b: TF.layer_norm(x, (9,), w, b)),
+    "layer_norm odd": Case("layer_norm", [floats(65, 127), floats(127, seed=1), floats(127, seed=2)], lambda x, w, b: TF.layer_norm(x, (127,), w, b)),
+    "rms_norm empty": Case("rms_norm", [floats(0, 9), floats(9, seed=1)], lambda x, w: TF.rms_norm(x, (9,), w)),
+    "rms_norm odd": Case("rms_norm", [floats(65, 127), floats(127, seed=1)], lambda x, w: TF.rms_norm(x, (127,), w)),
+    "softmax empty": Case("softmax", [floats(0, 9)], lambda x: TF.softmax(x, -1)),
+    "softmax odd": Case("softmax", [floats(67, 131)], lambda x: TF.softmax(x, -1)),
+    "log_softmax empty": Case("log_softmax", [floats(4, 0)], lambda x: TF.log_softmax(x, -1)),
+    "log_softmax odd": Case("log_softmax", [floats(67, 1)], lambda x: TF.log_softmax(x, -1)),
+    "cross_entropy empty": Case("cross_entropy", [floats(0, 11), TARGETS[:0], None], TF.cross_entropy, reduction="sum"),
+    "cross_entropy odd": Case("cross_entropy", [floats(257, 33), R(1).randint(0, 33, 257), None], lambda x, t, w: TF.cross_entropy(x, t)),
+    **{f"{op} empty": Case(op, [floats(3, 0)], getattr(TF, op)) for op in ("tanh", "sigmoid", "silu", "gelu")},
+    **{f"{op} odd": Case(op, [floats(1, 1031)], getattr(TF, op)) for op in ("relu", "tanh", "sigmoid", "silu", "gelu")},
+    "dropout empty": Case("dropout", [floats(0, 3)], TF.dropout),
+    "dropout odd": Case("dropout", [floats(1031)], lambda x, p: seeded(TF.dropout, x, p), p=0.25),
+    "attention empty": Case("attention", [Q[:0], K[:0], V[:0]], lambda q, k, v: TF.scaled_dot_product_attention(q, k, v)),
+    "attention odd": Case("attention", [floats(3, 37, 11), floats(3, 53, 11, seed=1), floats(3, 53, 17, seed=2)], lambda q, k, v: TF.scaled_dot_product_attention(q, k, v)),
+    "rnn empty": Case("rnn", without(RNN, 0, 1), torch_rnn),
+    "lstm empty": Case("lstm", without(LSTM, 0, 1, 6), torch_lstm),
+    "gru empty": Case("gru", without(GRU, 0, 1), torch_gru),
+    "lstm odd": Case("lstm", [floats(33, 3, 13), floats(33, 6, seed=1), floats(24, 13, seed=3) * 0.4, *LSTM[3:6], floats(33, 6, seed=7)], torch_lstm),
+}  # fmt: skip
+
+
 def many(x: Any) -> tuple[Any, ...]:
     """One result or several."""
     return x if isinstance(x, tuple) else (x,)
