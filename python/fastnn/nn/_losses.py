@@ -57,9 +57,7 @@ def cross_entropy(
         reduction = legacy_reduction(size_average, reduce, reduction)
     if isinstance(target, _C.Tensor) and target.is_floating_point():
         return _soft_cross_entropy(input, target, weight, reduction, label_smoothing)
-    return _C.cross_entropy(
-        input, target, weight=weight, ignore_index=ignore_index, reduction=reduction, label_smoothing=label_smoothing
-    )
+    return _C.cross_entropy(input, target, weight, ignore_index, reduction, label_smoothing)
 
 
 def _soft_cross_entropy(
