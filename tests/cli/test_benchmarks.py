@@ -88,3 +88,44 @@ def test_bench_runs_its_table() -> None:
     assert [line for line in done.stdout.splitlines() if line.startswith("overhead: a @ b 4x4")]
     nothing = subprocess.run([*command, "no such case"], capture_output=True, text=True, timeout=120)
     assert nothing.returncode == 2 and "no such case" in nothing.stderr
+
+
+@pytest.fixture(scope="module")
+def report() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("report", FOLDER / "report.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def row(**facts: Any) -> dict[str, Any]:
+    sides = {"fastnn": {"best_us": 50.0, "median_us": 55.0, "error": 1e-7}, "torch": {"best_us": 100.0, "median_us": 110.0, "error": 1e-7}}
+    plain = {"threads": 2, "case": "add", "backward": False, "check": True, "goal": None, "goal_us": None, "goal_share": None}
+    return {**plain, **sides, "ratio": 0.5, "rate": 0.0, "unit": "", "share": 0.5, **facts}
+
+
+@pytest.mark.parametrize(
+    ("facts", "kinds"),
+    [
+        ({"goal": 0.5}, []),
+        ({"goal": 0.45}, ["ratio"]),
+        ({"goal": 0.45, "threads": 1}, []),  # ratios count at several threads
+        ({"goal_us": 40.0, "threads": 1}, ["time"]),
+        ({"goal_us": 40.0}, []),  # times and shares at one
+        ({"goal_share": 0.75, "threads": 1}, ["share"]),
+        ({"fastnn": {"best_us": 50.0, "median_us": 55.0, "error": 2.1e-7}}, ["error"]),
+    ],
+)
+def test_goals_are_judged(report: ModuleType, facts: dict[str, Any], kinds: list[str]) -> None:
+    one = row(**facts)
+    assert [kind for kind, _ in report.missed(one)] == kinds
+    assert all(text in report.line(one, False) for _, text in report.missed(one))
+    assert report.summary([one]).count("1 missed") == len(kinds)
+
+
+def test_a_failed_row_and_a_poor_speedup_are_listed(report: ModuleType) -> None:
+    slow = {"best_us": 200.0, "median_us": 200.0, "error": 0.0}
+    rows = [row(threads=1, fastnn=slow), row(fastnn={**slow, "best_us": 150.0}), {**row(), "case": "sub", "failed": "torch: no"}]
+    text = report.summary(rows)
+    assert "1.33 x" in text and "failed: 1" in text and "torch: no" in text
