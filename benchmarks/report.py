@@ -131,17 +131,21 @@ def chart(path: str, png: str) -> None:
 
     rows = load(path)
     threads = max(key[0] for key in rows)
-    chosen = [row for row in rows.values() if row["threads"] == threads and row["goal"] is not None][::-1]
-    figure, axes = plt.subplots(figsize=(8, 0.19 * len(chosen) + 1))
-    colours = ["#2a6f97" if row["ratio"] < 1 else "#c1121f" for row in chosen]
-    places = range(len(chosen))
-    axes.barh(places, [row["ratio"] for row in chosen], color=colours, height=0.7)
-    for place, row in zip(places, chosen, strict=True):
-        axes.text(row["ratio"] + 0.01, place, f"{row['ratio']:.2f}", va="center", fontsize=6)
-    axes.set_yticks(places, [label(row) for row in chosen], fontsize=6)
+    chosen = [row for key, row in rows.items() if key[0] == threads and row["goal"] is not None]
+    cases = list(dict.fromkeys(row["case"] for row in chosen))[::-1]
+    figure, axes = plt.subplots(figsize=(7, 0.19 * len(cases) + 1))
+    for backward, shift, colour in ((False, 0.2, "#8ab8d6"), (True, -0.2, "#1f5f8b")):
+        part = [row for row in chosen if row["backward"] is backward]
+        places = [cases.index(row["case"]) + shift for row in part]
+        name = "forward + backward" if backward else "forward, or the whole step"
+        axes.barh(places, [row["ratio"] for row in part], color=colour, height=0.4, label=name)
+        for place, row in zip(places, part, strict=True):
+            axes.text(row["ratio"] + 0.01, place, f"{row['ratio']:.2f}", va="center", fontsize=5)
+    axes.set_yticks(range(len(cases)), cases, fontsize=6)
     axes.axvline(1, color="black", linewidth=0.8)
     axes.set_xlabel(f"time of fastnn / time of PyTorch, {threads} threads (left of 1: fastnn is faster)", fontsize=7)
     axes.tick_params(axis="x", labelsize=7)
-    axes.set_ylim(-0.6, len(chosen) - 0.4)
+    axes.set_ylim(-0.6, len(cases) - 0.4)
+    axes.legend(fontsize=6, loc="lower right")
     figure.tight_layout()
-    figure.savefig(png, dpi=110)
+    figure.savefig(png, dpi=85, pil_kwargs={"optimize": True})
