@@ -52,3 +52,8 @@ static void KI(bool_any_rows)(uint8_t *y, const uint8_t *x, int64_t rows, int64_
 static void KI(bool_all_rows)(uint8_t *y, const uint8_t *x, int64_t rows, int64_t n, int64_t x_stride) {
     for (int64_t r = 0; r < rows; r++) y[r] = n == 0 || memchr(x + r * x_stride, 0, (size_t)n) == NULL;
 }
+static void KI(i64_count_outside)(int64_t *count, const int64_t *x, int64_t n, int64_t low, int64_t size) {
+    int64_t c = 0;
+    for (int64_t i = 0; i < n; i++) c += (uint64_t)x[i] - (uint64_t)low >= (uint64_t)size;
+    *count = c;
+}

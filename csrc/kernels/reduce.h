@@ -1,61 +1,65 @@
-/* Reductions over rows and columns (kernels over `real`; see isa/unit.inc): sums of columns and squares, products, extremes,
- * moments, running sums. Row sums are in kernels/sum.h.
+/* Reductions over rows (kernels over `real`; see isa/unit.inc): squares, products, running sums, extremes. Sums are in
+ * kernels/sum.h, mean and variance in kernels/moments.h.
  *
- * Invariant: the order of operations is a function of the lengths alone, written beside each kernel. */
+ * Invariant: the order of operations is a function of the lengths alone, written beside each kernel. Lanes of VR rows are
+ * reduced together. */
 
-/* Columns, VR at a time: blocks of 8 rows in order, blocks merged pairwise as in sum_row; every column by itself. */
-static inline vr K(sum_column_word)(const real *x, int64_t n, int64_t x_stride, int64_t left) {
-    vr stack[48];
-    int top = 0;
-    uint64_t blocks = 0;
-    for (int64_t i = 0; i < n;) {
-        int64_t end = i + 8 < n ? i + 8 : n;
-        vr s = K(get)(x + i * x_stride, left);
-        for (i++; i < end; i++) s = vr_add(s, K(get)(x + i * x_stride, left));
-        for (uint64_t b = blocks++; b & 1; b >>= 1) s = vr_add(stack[--top], s);
-        stack[top++] = s;
-    }
-    if (!top) return vr_set1(0);
-    vr s = stack[--top];
-    while (top) s = vr_add(stack[--top], s);
-    return s;
-}
-static void K(sum_cols)(real *y, const real *x, int64_t n, int64_t cols, int64_t x_stride) {
-    for (int64_t j = 0; j < cols; j += VR) K(put)(y + j, cols - j, K(sum_column_word)(x + j, n, x_stride, cols - j));
-}
-
-/* Lane sums of squares over 4 accumulators (word w into accumulator w mod 4, the last
- * words short of four into the first), then the lane tree; blocks of 64 words added
- * up in order, so that the error stays that of a short sum. */
-static void K(sumsq_rows)(real *y, const real *x, int64_t rows, int64_t n, int64_t x_stride) {
-    for (int64_t r = 0; r < rows; r++) {
-        const real *p = x + r * x_stride;
-        real total = 0;
-        for (int64_t b = 0; b < n; b += 64 * VR) {
-            int64_t end = b + 64 * VR < n ? b + 64 * VR : n;
-            vr s[4] = {vr_set1(0), vr_set1(0), vr_set1(0), vr_set1(0)};
-            int64_t i = b;
-            for (; i + 4 * VR <= end; i += 4 * VR)
-                for (int k = 0; k < 4; k++) {
-                    vr v = vr_load(p + i + k * VR);
-                    s[k] = vr_fma(v, v, s[k]);
-                }
-            for (; i < end; i += VR) { /* the rest into the first, in order */
-                vr v = K(get)(p + i, end - i);
-                s[0] = vr_fma(v, v, s[0]);
-            }
-            total += vr_reduce_add(vr_add(vr_add(s[0], s[1]), vr_add(s[2], s[3])));
+/* Lane sums of squares over 4 accumulators (word w into accumulator w mod 4, the last words short of four into the first). */
+FNN_WORD vr K(sumsq_word)(const real *x, int64_t n) {
+    vr s[4] = {vr_set1(0), vr_set1(0), vr_set1(0), vr_set1(0)};
+    int64_t i = 0;
+    for (; i + 4 * VR <= n; i += 4 * VR)
+        for (int k = 0; k < 4; k++) {
+            vr v = vr_load(x + i + k * VR);
+            s[k] = vr_fma(v, v, s[k]);
         }
-        y[r] = total;
+    for (; i < n; i += VR) { /* the rest into the first, in order */
+        vr v = K(get)(x + i, n - i);
+        s[0] = vr_fma(v, v, s[0]);
+    }
+    return vr_add(vr_add(s[0], s[1]), vr_add(s[2], s[3]));
+}
+/* Blocks of 64 words, each reduced by the lane tree, added up in order, so that the error stays that of a short sum. */
+#define FNN_SQUARES (64 * VR)
+static void K(sumsq_rows)(real *y, const real *x, int64_t rows, int64_t n, int64_t x_stride) {
+    for (int64_t r = 0; r < rows; r += VR) {
+        vr word[VR];
+        int64_t m = rows - r < VR ? rows - r : VR;
+        if (n <= FNN_SQUARES) {
+            for (int64_t k = 0; k < m; k++) word[k] = K(sumsq_word)(x + (r + k) * x_stride, n);
+            K(add_lanes)(y + r, word, m);
+            continue;
+        }
+        for (int64_t k = r; k < r + m; k++) {
+            const real *p = x + k * x_stride;
+            real total = 0;
+            for (int64_t b = 0; b < n; b += FNN_SQUARES) total += vr_reduce_add(K(sumsq_word)(p + b, n - b < FNN_SQUARES ? n - b : FNN_SQUARES));
+            y[k] = total;
+        }
     }
 }
+#undef FNN_SQUARES
 
-/* Products in index order. */
+/* Lane products over 2 accumulators (words in turn), then the lane tree. */
+FNN_WORD vr K(product_word)(const real *x, int64_t n) {
+    vr p = vr_set1(1), q = p;
+    int64_t i = 0;
+    for (; i + 2 * VR <= n; i += 2 * VR) {
+        p = vr_mul(p, vr_load(x + i));
+        q = vr_mul(q, vr_load(x + i + VR));
+    }
+    for (; i < n; i += VR) {
+        vr v = K(get)(x + i, n - i);
+        p = vr_mul(p, n - i < VR ? vr_select(vr_mask_first(n - i), v, vr_set1(1)) : v);
+    }
+    return vr_mul(p, q);
+}
 static void K(prod_rows)(real *y, const real *x, int64_t rows, int64_t n, int64_t x_stride) {
-    for (int64_t r = 0; r < rows; r++) {
-        real p = 1;
-        for (int64_t i = 0; i < n; i++) p *= x[r * x_stride + i];
-        y[r] = p;
+    for (int64_t r = 0; r < rows; r += VR) {
+        vr word[VR];
+        int64_t m = rows - r < VR ? rows - r : VR;
+        for (int64_t k = 0; k < VR; k++) word[k] = k < m ? K(product_word)(x + (r + k) * x_stride, n) : vr_set1(1);
+        K(put)(y + r, m, vr_reduce_mul_rows(word));
     }
 }
 
@@ -70,43 +74,60 @@ static void K(cumsum_rows)(real *y, const real *x, int64_t rows, int64_t n, int6
     }
 }
 
-/* The largest non-NaN value of sign * x, and whether there is a NaN. n > 0; -inf if all are NaN. */
-static inline real K(row_peak)(const real *x, int64_t n, real sign, int *nan) {
+/* ---- extremes: those of sign * x ---- */
+
+/* The largest values lane by lane, NaN dropped; -inf where there is none. */
+FNN_WORD vr K(peak_word)(const real *x, int64_t n, real sign) {
     vr best = vr_set1(-FNN_REAL_INF), s = vr_set1(sign);
-    vr_mask any = vr_isnan(best);
     int64_t i = 0;
-    for (; i + VR <= n; i += VR) {
-        vr v = vr_load(x + i);
-        any = vr_mask_or(any, vr_isnan(v));
-        best = vr_max(vr_mul(v, s), best); /* a NaN v is dropped */
-    }
-    if (i < n) {
-        vr v = vr_load_n(x + i, n - i);
-        any = vr_mask_or(any, vr_isnan(v));
-        best = vr_max(vr_select(vr_mask_first(n - i), vr_mul(v, s), best), best);
-    }
-    *nan = vr_mask_any(any);
-    return vr_reduce_max(best);
+    for (; i + VR <= n; i += VR) best = vr_max(vr_mul(vr_load(x + i), s), best);
+    if (i < n) best = vr_max(vr_select(vr_mask_first(n - i), vr_mul(vr_load_n(x + i, n - i), s), best), best);
+    return best;
 }
-/* Index of the first NaN if there is one, else of the first element equal to the peak. */
-static inline int64_t K(row_peak_index)(const real *x, int64_t n, real sign) {
-    int nan;
-    real peak = K(row_peak)(x, n, sign, &nan) * sign;
-    /* skip whole words without it, then look closely */
-    vr p = vr_set1(peak);
+/* The largest values of up to VR rows, n apart; -inf for a row of NaN and -inf. Lanes behind `rows` repeat the first. */
+static inline vr K(peaks)(const real *x, int64_t rows, int64_t n, real sign, int64_t x_stride) {
+    vr word[VR];
+    for (int64_t k = 0; k < rows; k++) word[k] = K(peak_word)(x + k * x_stride, n, sign);
+    for (int64_t k = rows; k < VR; k++) word[k] = vr_set1(0);
+    return vr_reduce_max_rows(word);
+}
+FNN_WORD int K(has_nan)(const real *x, int64_t n) {
+    vr_mask any = vr_isnan(vr_set1(0));
     int64_t i = 0;
-    for (; i + VR <= n; i += VR) {
-        vr v = vr_load(x + i);
-        if (vr_mask_any(nan ? vr_isnan(v) : vr_eq(v, p))) break;
-    }
-    while (nan ? x[i] == x[i] : x[i] != peak) i++;
-    return i;
+    for (; i + VR <= n; i += VR) any = vr_mask_or(any, vr_isnan(vr_load(x + i)));
+    if (i < n) any = vr_mask_or(any, vr_isnan(vr_load_n(x + i, n - i)));
+    return vr_mask_any(any);
 }
-static void K(extreme_rows)(real *y, int64_t *index, const real *x, int64_t rows, int64_t n, int64_t x_stride, real sign) {
-    for (int64_t r = 0; r < rows; r++) {
-        int64_t i = K(row_peak_index)(x + r * x_stride, n, sign);
-        if (y) y[r] = x[r * x_stride + i];
-        if (index) index[r] = i;
+/* Index of the first element equal to v, which is there; by 4 words at a time, so that a short row takes no branch. */
+FNN_WORD int64_t K(first_equal)(const real *x, int64_t n, vr v) {
+    for (int64_t i = 0;; i += 4 * VR) {
+        uint64_t found = 0;
+        if (i + 4 * VR <= n) {
+            for (int k = 0; k < 4; k++) found |= (uint64_t)vr_mask_bits(vr_eq(vr_load(x + i + k * VR), v)) << k * VR;
+        } else {
+            for (int k = 0; k < 4 && i + k * VR < n; k++) found |= (uint64_t)vr_mask_bits(vr_eq(K(get)(x + i + k * VR, n - i - k * VR), v)) << k * VR;
+        }
+        if (found) return i + __builtin_ctzll(found);
+    }
+}
+/* A NaN counts as the largest; the value is that of the first NaN, or of the first element equal to the peak. */
+static inline void K(extreme_rows)(real *y, int64_t *index, const real *x, int64_t rows, int64_t n, int64_t x_stride, real sign) {
+    for (int64_t r = 0; r < rows; r += VR) {
+        int64_t m = rows - r < VR ? rows - r : VR;
+        const real *p = x + r * x_stride;
+        real peak[VR];
+        vr_store(peak, vr_mul(K(peaks)(p, m, n, sign, x_stride), vr_set1(sign)));
+        for (int64_t k = 0; k < m; k++, p += x_stride) {
+            int64_t i = 0;
+            if (K(has_nan)(p, n)) {
+                while (p[i] == p[i]) i++;
+                peak[k] = p[i];
+            } else if (index) {
+                i = K(first_equal)(p, n, vr_set1(peak[k]));
+            }
+            if (y) y[r + k] = peak[k];
+            if (index) index[r + k] = i;
+        }
     }
 }
 static void K(max_rows)(real *y, int64_t *index, const real *x, int64_t rows, int64_t n, int64_t x_stride) {
@@ -114,89 +135,4 @@ static void K(max_rows)(real *y, int64_t *index, const real *x, int64_t rows, in
 }
 static void K(min_rows)(real *y, int64_t *index, const real *x, int64_t rows, int64_t n, int64_t x_stride) {
     K(extreme_rows)(y, index, x, rows, n, x_stride, -1);
-}
-
-/* ---- mean and sum of squared deviations ---- */
-
-typedef struct K(moments) {
-    real mean, m2; /* m2: sum of (x - mean)^2 */
-    int64_t n;
-} K(moments);
-
-/* Chan, Golub, LeVeque (1979): the moments of two samples together. */
-static inline K(moments) K(moments_merge)(K(moments) a, K(moments) b) {
-    if (a.n == 0) return b;
-    if (b.n == 0) return a;
-    real n = (real)(a.n + b.n), d = b.mean - a.mean, f = (real)b.n / n;
-    K(moments) r = {a.mean + d * f, a.m2 + b.m2 + d * d * ((real)a.n * f), a.n + b.n};
-    return r;
-}
-/* A row that stays in the L1 cache is read twice: faster than the recurrence (roofline notes: 44 against 57 us on 4096 x 64)
- * and more accurate. */
-/* sum of (x - pivot): around the row's first element a constant row has mean and spread without any rounding. */
-static inline real K(sum_around)(const real *x, int64_t n, real pivot) {
-    vr p = vr_set1(pivot), s[2] = {vr_set1(0), vr_set1(0)};
-    int64_t i = 0;
-    for (; i + 2 * VR <= n; i += 2 * VR)
-        for (int k = 0; k < 2; k++) s[k] = vr_add(s[k], vr_sub(vr_load(x + i + k * VR), p));
-    if (i < n) s[0] = vr_add(s[0], K(only)(vr_sub(K(get)(x + i, n - i), p), n - i));
-    if ((i += VR) < n) s[1] = vr_add(s[1], K(only)(vr_sub(vr_load_n(x + i, n - i), p), n - i));
-    return vr_reduce_add(vr_add(s[0], s[1]));
-}
-static inline K(moments) K(moments_twice)(const real *x, int64_t n) {
-    real mean = x[0] + K(sum_around)(x, n, x[0]) / (real)n;
-    vr m = vr_set1(mean), s[2] = {vr_set1(0), vr_set1(0)};
-    int64_t i = 0;
-    for (; i + 2 * VR <= n; i += 2 * VR)
-        for (int k = 0; k < 2; k++) {
-            vr d = vr_sub(vr_load(x + i + k * VR), m);
-            s[k] = vr_fma(d, d, s[k]);
-        }
-    if (i < n) {
-        vr d = K(only)(vr_sub(K(get)(x + i, n - i), m), n - i);
-        s[0] = vr_fma(d, d, s[0]);
-    }
-    if ((i += VR) < n) {
-        vr d = K(only)(vr_sub(vr_load_n(x + i, n - i), m), n - i);
-        s[1] = vr_fma(d, d, s[1]);
-    }
-    K(moments) r = {mean, vr_reduce_add(vr_add(s[0], s[1])), n};
-    return r;
-}
-/* Welford (1962), one recurrence per lane and accumulator over n = 4 VR k elements, merged in lane order:
- * d = x - mean; mean += d / count; m2 += d (x - mean). */
-static K(moments) K(moments_welford)(const real *x, int64_t n) {
-    vr mean[4], m2[4];
-    for (int k = 0; k < 4; k++) mean[k] = m2[k] = vr_set1(0);
-    int64_t count = 0;
-    for (int64_t i = 0; i < n; i += 4 * VR) {
-        vr inverse = vr_set1(1 / (real)++count);
-        for (int k = 0; k < 4; k++) {
-            vr v = vr_load(x + i + k * VR), d = vr_sub(v, mean[k]);
-            mean[k] = vr_fma(d, inverse, mean[k]);
-            m2[k] = vr_fma(d, vr_sub(v, mean[k]), m2[k]);
-        }
-    }
-    real means[4 * VR], m2s[4 * VR];
-    for (int k = 0; k < 4; k++) vr_store(means + k * VR, mean[k]), vr_store(m2s + k * VR, m2[k]);
-    /* the mean of the lanes and what they spread around it: Chan's formula for samples of one size */
-    K(moments) lanes = K(moments_twice)(means, 4 * VR);
-    K(moments) r = {lanes.mean, K(sum_row)(m2s, 4 * VR) + lanes.m2 * (real)count, n};
-    return r;
-}
-#define FNN_TWICE (32768 / (int64_t)sizeof(real)) /* elements: 32 KB, two thirds of the smallest common L1 */
-static inline K(moments) K(moments_row)(const real *x, int64_t n) {
-    if (n <= FNN_TWICE) return K(moments_twice)(x, n);
-    int64_t whole = n - n % (4 * VR);
-    K(moments) a = K(moments_welford)(x, whole), b = {0, 0, 0};
-    if (whole < n) b = K(moments_twice)(x + whole, n - whole);
-    return K(moments_merge)(a, b);
-}
-#undef FNN_TWICE
-static void K(moments_rows)(real *mean, real *m2, const real *x, int64_t rows, int64_t n, int64_t x_stride) {
-    for (int64_t r = 0; r < rows; r++) {
-        K(moments) m = K(moments_row)(x + r * x_stride, n);
-        if (mean) mean[r] = m.mean;
-        m2[r] = m.m2;
-    }
 }

@@ -4,12 +4,15 @@
  * v[1].i scale_grad_by_freq: a row's gradient is divided by how often it was picked. Saved: index.
  *   forward:  y[.., :] = weight[index[..], :]
  *   backward: dweight[v, :] = sum over r with index[r] = v of dy[r, :], in the order of r
- * Backward is split by ranges of the table, so that every row of it is summed by one thread in index order. */
+ * Backward is split by strips of columns, so that every element of the table is summed by one thread in index order; a strip of
+ * a small table stays in cache. */
 #include <string.h>
 
 #include "rows.h"
 
-#define RANGES 8 /* chunks of backward at most: each reads all indices */
+#define STRIPS 8         /* chunks of backward at most: each reads all indices */
+#define STRIP_BYTES 128  /* at least so wide: two cache lines, which the processor fetches together */
+#define CLEAR_BYTES 262144 /* of a table cleared by one thread */
 
 static fnn_status plan(fnn_call *c) {
     const fnn_tensor *w = c->in[0], *index = c->in[1];
@@ -43,8 +46,10 @@ static fnn_status inspect(fnn_call *c) {
     fnn_tensor index;
     FNN_TRY(indices(c->in[1], &index));
     const int64_t *at = (const int64_t *)index.data;
+    int64_t bad;
+    fnn_k.i64_count_outside(&bad, at, index.numel, 0, rows);
     fnn_status status = FNN_OK;
-    for (int64_t i = 0; i < index.numel && !status; i++)
+    for (int64_t i = 0; bad && !status; i++)
         if ((uint64_t)at[i] >= (uint64_t)rows)
             status = fnn_fail(FNN_ERR_INDEX, "embedding: index out of range in self: found index %lld, expected 0 <= index < %lld", (long long)at[i], (long long)rows);
     fnn_tensor_unref(&index);
@@ -53,7 +58,7 @@ static fnn_status inspect(fnn_call *c) {
 
 typedef struct task {
     int dtype;
-    int64_t rows, n, per;     /* picked rows, their length; rows of y, or of the table, in a chunk */
+    int64_t rows, n, per;     /* picked rows, their length; rows of y, or columns of the table, in a chunk */
     int64_t table, padding;
     char *out;                /* y (rows, n), or dw (table, n) */
     const char *in;           /* w (table, n), or dy (rows, n) */
@@ -68,13 +73,18 @@ static void forward_chunk(void *ctx, int64_t chunk) {
     FNN_KERNEL_OF(t->dtype, embedding_forward, y, w, t->index + first, rows, t->n);
 }
 
+static void clear_chunk(void *ctx, int64_t chunk) {
+    const task *t = ctx;
+    int64_t bytes = t->table * t->n * fnn_itemsize[t->dtype], first = chunk * CLEAR_BYTES;
+    memset(t->out + first, 0, (size_t)(bytes - first < CLEAR_BYTES ? bytes - first : CLEAR_BYTES));
+}
+
 static void backward_chunk(void *ctx, int64_t chunk) {
     const task *t = ctx;
-    int64_t first = chunk * t->per, last = first + t->per < t->table ? first + t->per : t->table, row = t->n * fnn_itemsize[t->dtype];
-    memset(t->out + first * row, 0, (size_t)((last - first) * row));
-    void *dw = t->out;
-    const void *dy = t->in;
-    FNN_KERNEL_OF(t->dtype, embedding_backward, dw, dy, t->index, t->rows, t->n, first, last, t->padding);
+    int64_t first = chunk * t->per, n = t->n - first < t->per ? t->n - first : t->per, size = fnn_itemsize[t->dtype];
+    void *dw = t->out + first * size;
+    const void *dy = t->in + first * size;
+    FNN_KERNEL_OF(t->dtype, embedding_backward, dw, dy, t->index, t->rows, n, t->n, t->padding);
 }
 
 static fnn_status forward(fnn_call *c) {
@@ -129,12 +139,11 @@ static fnn_status backward(fnn_backcall *b) {
     if (!status && b->attrs->v[1].i) status = divide_by_count(&dy, &index, g->shape[0]);
     if (!status) status = fnn_empty(&b->dx[0], g->dtype, 2, g->shape);
     if (!status && b->dx[0].numel) {
-        int64_t table = g->shape[0], ranges = table < RANGES ? table : RANGES;
-        task t = {.dtype = g->dtype, .rows = index.numel, .n = g->shape[1], .per = fnn_chunks(table, ranges), .table = table, .padding = b->attrs->v[0].i,
-                  .out = b->dx[0].data, .in = dy.data, .index = (const int64_t *)index.data};
-        double work = 0.3 * (double)dy.numel + 0.05 * (double)b->dx[0].numel;
-        if (work < 20000) t.per = table; /* too little to split: read the indices once */
-        fnn_parallel(fnn_chunks(table, t.per), work, backward_chunk, &t);
+        int64_t n = g->shape[1], least = STRIP_BYTES / fnn_itemsize[g->dtype], bytes = b->dx[0].numel * fnn_itemsize[g->dtype];
+        task t = {.dtype = g->dtype, .rows = index.numel, .n = n, .per = fnn_chunks(fnn_chunks(n, STRIPS), least) * least, .table = g->shape[0],
+                  .padding = b->attrs->v[0].i, .out = b->dx[0].data, .in = dy.data, .index = (const int64_t *)index.data};
+        fnn_parallel(fnn_chunks(bytes, CLEAR_BYTES), 0.02 * (double)bytes, clear_chunk, &t);
+        fnn_parallel(fnn_chunks(n, t.per), 0.1 * (double)dy.numel, backward_chunk, &t);
     }
     fnn_tensor_unref(&dy);
     fnn_tensor_unref(&index);

@@ -89,7 +89,9 @@ static fnn_status inspect(fnn_call *c) {
     FNN_TRY(targets(c->in[1], &target));
     const int64_t *t = (const int64_t *)target.data;
     fnn_status status = FNN_OK;
-    for (int64_t r = 0; r < target.numel && !status; r++)
+    int64_t outside;
+    fnn_k.i64_count_outside(&outside, t, target.numel, 0, classes);
+    for (int64_t r = 0; outside && r < target.numel && !status; r++) /* ignored ones may be outside, nothing else */
         if ((uint64_t)t[r] >= (uint64_t)classes && t[r] != ignore)
             status = fnn_fail(FNN_ERR_INDEX, "%s: Target %lld is out of bounds. Expected 0 <= target < %lld, the number of classes, or ignore_index %lld",
                               c->op->name, (long long)t[r], (long long)classes, (long long)ignore);
@@ -166,8 +168,8 @@ static void backward_chunk(void *ctx, int64_t chunk) {
 /* How much the rows count in a mean: their number, or the sum of their targets' weights. */
 static double total_of(const task *t, char *scratch) {
     if (!t->w) {
-        int64_t count = 0;
-        for (int64_t r = 0; r < t->rows; r++) count += t->target[r] != t->ignore;
+        int64_t count;
+        fnn_k.i64_count_outside(&count, t->target, t->rows, t->ignore, 1);
         return (double)count;
     }
     void *picked = scratch;

@@ -1,6 +1,6 @@
 /* See places.h. Lines along the last dimension of the grid: where one index holds for the whole line it is a block copy (or a
  * vector add), else a loop over elements. Reads are split among threads by lines; writes are not, their order counts. Only sums
- * of whole rows into a table are, by ranges of the table, each of which is summed by one thread in index order. */
+ * of whole rows into a table are, by strips of columns, each of which is summed by one thread in index order. */
 #include "places.h"
 
 #include <string.h>
@@ -9,7 +9,7 @@
 #include "kernels/kernels.h"
 
 #define CHUNK 16384 /* elements a thread reads at a time */
-#define RANGES 8    /* of a table that is added to: each chunk reads all indices */
+#define STRIP 32    /* columns of a table that is added to, at least: each chunk reads all indices */
 
 typedef struct line {
     char *x, *y;
@@ -150,17 +150,20 @@ static bool is_table(const fnn_places *p, const int64_t *index, int dtype, fnn_m
 
 static void run_table(void *ctx, int64_t chunk) {
     const task *t = ctx;
-    int64_t first = chunk * t->per, rows = t->p.shape[0], n = t->p.shape[1];
+    int64_t first = chunk * t->per, rows = t->p.shape[0], n = t->p.shape[1], size = fnn_itemsize[t->dtype];
     void *x = t->x, *y = t->y;
     bool f32 = t->dtype == FNN_F32;
     if (t->move == FNN_MOVE_ADD) {
+        int64_t cols = n - first < t->per ? n - first : t->per;
+        x = t->x + first * size;
+        y = t->y + first * size;
         if (f32)
-            fnn_k.f32.embedding_backward(x, y, t->index, rows, n, first, first + t->per, -1);
+            fnn_k.f32.embedding_backward(x, y, t->index, rows, cols, n, -1);
         else
-            fnn_k.f64.embedding_backward(x, y, t->index, rows, n, first, first + t->per, -1);
+            fnn_k.f64.embedding_backward(x, y, t->index, rows, cols, n, -1);
         return;
     }
-    y = t->y + first * n * fnn_itemsize[t->dtype];
+    y = t->y + first * n * size;
     rows = rows - first < t->per ? rows - first : t->per;
     if (f32)
         fnn_k.f32.embedding_forward(y, x, t->index + first, rows, n);
@@ -178,8 +181,8 @@ void fnn_places_run(fnn_places p, char *x, char *y, const int64_t *index, int dt
     int64_t per = CHUNK / p.shape[p.ndim - 1];
     t.per = per ? per : 1;
     if (rows && move == FNN_MOVE_ADD) {
-        t.per = total < CHUNK ? p.size : (p.size + RANGES - 1) / RANGES;
-        fnn_parallel((p.size + t.per - 1) / t.per, (double)total * 0.4, run_table, &t);
+        t.per = (p.shape[1] + 8 * STRIP - 1) / (8 * STRIP) * STRIP;
+        fnn_parallel((p.shape[1] + t.per - 1) / t.per, (double)total * 0.1, run_table, &t);
     } else if (rows) {
         fnn_parallel((t.lines + t.per - 1) / t.per, (double)total * 0.3, run_table, &t);
     } else if (move == FNN_MOVE_READ) {
@@ -202,16 +205,14 @@ fnn_status fnn_check_indices(const char *op, fnn_status kind, const fnn_tensor *
     fnn_tensor t;
     FNN_TRY(fnn_contiguous(&t, index));
     const int64_t *v = (const int64_t *)t.data;
-    int64_t bad = 0;
-    uint64_t any = 0; /* the sign bit of v - low or of size - 1 - v; unsigned, so that it may wrap */
-    for (int64_t i = 0; i < t.numel; i++) any |= ((uint64_t)v[i] - (uint64_t)low) | ((uint64_t)size - 1 - (uint64_t)v[i]);
-    any >>= 63;
-    for (int64_t i = 0; any && i < t.numel; i++)
+    int64_t outside, bad = 0;
+    fnn_k.i64_count_outside(&outside, v, t.numel, low, size - low);
+    for (int64_t i = 0; outside && i < t.numel; i++)
         if (v[i] < low || v[i] >= size) {
             bad = v[i];
             break;
         }
     fnn_tensor_unref(&t);
-    if (!any) return FNN_OK;
+    if (!outside) return FNN_OK;
     return fnn_fail(kind, "%s: index %lld is out of bounds for dimension %lld with size %lld", op, (long long)bad, (long long)dim, (long long)size);
 }

@@ -22,7 +22,8 @@ fnn_status fnn_rows_want_float(const char *op, const fnn_tensor *t);
 const char *fnn_sizes_text(const int64_t *sizes, int64_t n);
 
 #define FNN_CHUNK 16384 /* elements of a chunk: long beside the cost of a chunk (50 ns), short beside an op worth splitting */
-static inline int64_t fnn_rows_per_chunk(int64_t n) { return FNN_CHUNK / (n + 1) + 1; }
+/* whole groups of 16: what kernels take at a time of short rows */
+static inline int64_t fnn_rows_per_chunk(int64_t n) { return (FNN_CHUNK / (n + 1) + 16) / 16 * 16; }
 static inline int64_t fnn_chunks(int64_t rows, int64_t per) { return (rows + per - 1) / per; }
 
 /* Calls a kernel of the dtype; pointers among the arguments are void *. */

@@ -75,6 +75,7 @@ FNN_WORD vf_mask vf_mask_first(int64_t n) {
     return vf_pair(_mm256_castsi256_ps(vf_first(n, 0)), _mm256_castsi256_ps(vf_first(n, 8)));
 }
 FNN_WORD int vf_mask_any(vf_mask a) { return _mm256_movemask_ps(_mm256_or_ps(a.lo, a.hi)) != 0; }
+FNN_WORD uint32_t vf_mask_bits(vf_mask a) { return (uint32_t)(_mm256_movemask_ps(a.lo) | _mm256_movemask_ps(a.hi) << 8); }
 FNN_WORD vf vf_select(vf_mask m, vf a, vf b) { return vf_pair(_mm256_blendv_ps(b.lo, a.lo, m.lo), _mm256_blendv_ps(b.hi, a.hi, m.hi)); }
 FNN_WORD float vf_reduce_add(vf a) {
     __m256 x = _mm256_add_ps(a.lo, a.hi);
@@ -88,6 +89,26 @@ FNN_WORD float vf_reduce_max(vf a) {
     y = _mm_max_ps(y, _mm_movehl_ps(y, y));
     return _mm_cvtss_f32(_mm_max_ss(y, _mm_movehdup_ps(y)));
 }
+/* Lane k: the reduction of r[k] by the tree above (simd/reduce_rows.inc), rows turning into lanes on the way. */
+#define FNN_HALVES(op, a) op((a).lo, (a).hi)
+#define FNN_QUARTERS(op, a, b) op(_mm256_permute2f128_ps(a, b, 0x20), _mm256_permute2f128_ps(a, b, 0x31))
+#define FNN_PAIRS(op, a, b) \
+    op(_mm256_castpd_ps(_mm256_unpacklo_pd(_mm256_castps_pd(a), _mm256_castps_pd(b))), \
+       _mm256_castpd_ps(_mm256_unpackhi_pd(_mm256_castps_pd(a), _mm256_castps_pd(b))))
+#define FNN_ONES(op, a, b) op(_mm256_shuffle_ps(a, b, 0x88), _mm256_shuffle_ps(a, b, 0xDD))
+#define FNN_TWO_ROWS(op, k) FNN_QUARTERS(op, FNN_HALVES(op, r[k]), FNN_HALVES(op, r[k + 4]))
+#define FNN_REDUCE_ROWS(name, op) \
+    FNN_WORD __m256 vf_reduce_##name##_eight(const vf *r) { \
+        __m256 a = FNN_TWO_ROWS(op, 0), b = FNN_TWO_ROWS(op, 1), c = FNN_TWO_ROWS(op, 2), d = FNN_TWO_ROWS(op, 3); \
+        __m256 ab = FNN_PAIRS(op, a, b), cd = FNN_PAIRS(op, c, d); \
+        return FNN_ONES(op, ab, cd); \
+    } \
+    FNN_WORD vf vf_reduce_##name##_rows(const vf *r) { \
+        return vf_pair(vf_reduce_##name##_eight(r), vf_reduce_##name##_eight(r + 8)); \
+    }
+FNN_REDUCE_ROWS(add, _mm256_add_ps)
+FNN_REDUCE_ROWS(max, _mm256_max_ps)
+FNN_REDUCE_ROWS(mul, _mm256_mul_ps)
 FNN_WORD vf vf_zip_halves(__m256 a, __m256 b) {
     __m256 u = _mm256_unpacklo_ps(a, b), v = _mm256_unpackhi_ps(a, b);
     return vf_pair(_mm256_permute2f128_ps(u, v, 0x20), _mm256_permute2f128_ps(u, v, 0x31));
@@ -167,6 +188,7 @@ FNN_WORD vd_mask vd_mask_first(int64_t n) {
     return vd_pair(_mm256_castsi256_pd(vd_first(n, 0)), _mm256_castsi256_pd(vd_first(n, 4)));
 }
 FNN_WORD int vd_mask_any(vd_mask a) { return _mm256_movemask_pd(_mm256_or_pd(a.lo, a.hi)) != 0; }
+FNN_WORD uint32_t vd_mask_bits(vd_mask a) { return (uint32_t)(_mm256_movemask_pd(a.lo) | _mm256_movemask_pd(a.hi) << 4); }
 FNN_WORD vd vd_select(vd_mask m, vd a, vd b) { return vd_pair(_mm256_blendv_pd(b.lo, a.lo, m.lo), _mm256_blendv_pd(b.hi, a.hi, m.hi)); }
 FNN_WORD double vd_reduce_add(vd a) {
     __m256d x = _mm256_add_pd(a.lo, a.hi);
@@ -206,4 +228,5 @@ FNN_WORD __m256 vf_narrow(vd a) {
 FNN_WORD vf vf_from_f64(vd lo, vd hi) { return vf_pair(vf_narrow(lo), vf_narrow(hi)); }
 
 #include "simd/ldexp.inc"
+#include "simd/reduce_rows.inc"
 #endif

@@ -50,6 +50,7 @@ FNN_WORD vf_mask vf_mask_or(vf_mask a, vf_mask b) { return (vf_mask)(a | b); }
 FNN_WORD vf_mask vf_mask_not(vf_mask a) { return (vf_mask)~a; }
 FNN_WORD vf_mask vf_mask_first(int64_t n) { return (vf_mask)((1u << n) - 1); }
 FNN_WORD int vf_mask_any(vf_mask a) { return a != 0; }
+FNN_WORD uint32_t vf_mask_bits(vf_mask a) { return a; }
 FNN_WORD vf vf_select(vf_mask m, vf a, vf b) { return _mm512_mask_blend_ps(m, b, a); }
 FNN_WORD float vf_reduce_add(vf a) {
     __m256 x = _mm256_add_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps(a, 1));
@@ -63,6 +64,24 @@ FNN_WORD float vf_reduce_max(vf a) {
     y = _mm_max_ps(y, _mm_movehl_ps(y, y));
     return _mm_cvtss_f32(_mm_max_ss(y, _mm_movehdup_ps(y)));
 }
+/* Lane k: the reduction of r[k] by the tree above (simd/reduce_rows.inc), rows turning into lanes on the way: 30 shuffles
+ * for 16 rows instead of 64, and nobody waits for a row's last lane. */
+#define FNN_HALVES(op, a, b) op(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xEE))
+#define FNN_QUARTERS(op, a, b) op(_mm512_shuffle_f32x4(a, b, 0x88), _mm512_shuffle_f32x4(a, b, 0xDD))
+#define FNN_PAIRS(op, a, b) \
+    op(_mm512_castpd_ps(_mm512_unpacklo_pd(_mm512_castps_pd(a), _mm512_castps_pd(b))), \
+       _mm512_castpd_ps(_mm512_unpackhi_pd(_mm512_castps_pd(a), _mm512_castps_pd(b))))
+#define FNN_ONES(op, a, b) op(_mm512_shuffle_ps(a, b, 0x88), _mm512_shuffle_ps(a, b, 0xDD))
+#define FNN_FOUR_ROWS(op, k) FNN_QUARTERS(op, FNN_HALVES(op, r[k], r[k + 4]), FNN_HALVES(op, r[k + 8], r[k + 12]))
+#define FNN_REDUCE_ROWS(name, op) \
+    FNN_WORD vf vf_reduce_##name##_rows(const vf *r) { \
+        vf a = FNN_FOUR_ROWS(op, 0), b = FNN_FOUR_ROWS(op, 1), c = FNN_FOUR_ROWS(op, 2), d = FNN_FOUR_ROWS(op, 3); \
+        vf ab = FNN_PAIRS(op, a, b), cd = FNN_PAIRS(op, c, d); \
+        return FNN_ONES(op, ab, cd); \
+    }
+FNN_REDUCE_ROWS(add, _mm512_add_ps)
+FNN_REDUCE_ROWS(max, _mm512_max_ps)
+FNN_REDUCE_ROWS(mul, _mm512_mul_ps)
 FNN_WORD vf vf_zip_lo(vf a, vf b) {
     return _mm512_permutex2var_ps(a, _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23), b);
 }
@@ -113,6 +132,7 @@ FNN_WORD vd_mask vd_mask_or(vd_mask a, vd_mask b) { return (vd_mask)(a | b); }
 FNN_WORD vd_mask vd_mask_not(vd_mask a) { return (vd_mask)~a; }
 FNN_WORD vd_mask vd_mask_first(int64_t n) { return (vd_mask)((1u << n) - 1); }
 FNN_WORD int vd_mask_any(vd_mask a) { return a != 0; }
+FNN_WORD uint32_t vd_mask_bits(vd_mask a) { return a; }
 FNN_WORD vd vd_select(vd_mask m, vd a, vd b) { return _mm512_mask_blend_pd(m, b, a); }
 FNN_WORD double vd_reduce_add(vd a) {
     __m256d x = _mm256_add_pd(_mm512_castpd512_pd256(a), _mm512_extractf64x4_pd(a, 1));
@@ -148,4 +168,9 @@ FNN_WORD vf vf_from_f64(vd lo, vd hi) {
 /* a * 2^n for integral n, a subnormal result rounded once (elsewhere simd/ldexp.inc) */
 FNN_WORD vf vf_ldexp(vf a, vf n) { return _mm512_scalef_ps(a, n); }
 FNN_WORD vd vd_ldexp(vd a, vd n) { return _mm512_scalef_pd(a, n); }
+/* zero where not m, whatever a and n are there */
+FNN_WORD vf vf_ldexp_where(vf_mask m, vf a, vf n) { return _mm512_maskz_scalef_ps(m, a, n); }
+FNN_WORD vd vd_ldexp_where(vd_mask m, vd a, vd n) { return _mm512_maskz_scalef_pd(m, a, n); }
+
+#include "simd/reduce_rows.inc"
 #endif

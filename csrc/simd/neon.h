@@ -155,6 +155,12 @@ FNN_WORD int vf_mask_any(vf_mask a) {
     FNN_QUADS t = vorrq_u32(t, a.q[i]);
     return vmaxvq_u32(t) != 0;
 }
+FNN_WORD uint32_t vf_mask_bits(vf_mask a) {
+    const uint32_t lane[4] = {1, 2, 4, 8};
+    uint32_t r = 0;
+    FNN_QUADS r |= vaddvq_u32(vandq_u32(a.q[i], vld1q_u32(lane))) << 4 * i;
+    return r;
+}
 FNN_WORD vf vf_select(vf_mask m, vf a, vf b) {
     vf r;
     FNN_QUADS r.q[i] = vbslq_f32(m.q[i], a.q[i], b.q[i]);
@@ -379,6 +385,12 @@ FNN_WORD int vd_mask_any(vd_mask a) {
     FNN_QUADS t = vorrq_u32(t, vreinterpretq_u32_u64(a.q[i]));
     return vmaxvq_u32(t) != 0;
 }
+FNN_WORD uint32_t vd_mask_bits(vd_mask a) {
+    const uint64_t lane[2] = {1, 2};
+    uint32_t r = 0;
+    FNN_QUADS r |= (uint32_t)vaddvq_u64(vandq_u64(a.q[i], vld1q_u64(lane))) << 2 * i;
+    return r;
+}
 FNN_WORD vd vd_select(vd_mask m, vd a, vd b) {
     vd r;
     FNN_QUADS r.q[i] = vbslq_f64(m.q[i], a.q[i], b.q[i]);
@@ -479,4 +491,6 @@ FNN_WORD vf vf_from_f64(vd lo, vd hi) {
 }
 
 #include "simd/ldexp.inc"
+#define FNN_PLAIN_ROWS_F32
+#include "simd/reduce_rows.inc"
 #endif

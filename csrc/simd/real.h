@@ -70,9 +70,14 @@
 #define vr_mask_not FNN_V(mask_not)
 #define vr_mask_first FNN_V(mask_first)
 #define vr_mask_any FNN_V(mask_any)
+#define vr_mask_bits FNN_V(mask_bits)
 #define vr_select FNN_V(select)
 #define vr_reduce_add FNN_V(reduce_add)
 #define vr_reduce_max FNN_V(reduce_max)
+/* of an array of VR words: lane k reduces word k by the same tree */
+#define vr_reduce_add_rows FNN_V(reduce_add_rows)
+#define vr_reduce_max_rows FNN_V(reduce_max_rows)
+#define vr_reduce_mul_rows FNN_V(reduce_mul_rows)
 #define vr_zip_lo FNN_V(zip_lo)
 #define vr_zip_hi FNN_V(zip_hi)
 /* from simd/vec_math.h */

@@ -156,6 +156,12 @@ FNN_WORD int vf_mask_any(vf_mask a) {
     FNN_LANES r |= a.v[i];
     return r;
 }
+/* bit i: lane i */
+FNN_WORD uint32_t vf_mask_bits(vf_mask a) {
+    uint32_t r = 0;
+    FNN_LANES r |= (uint32_t)a.v[i] << i;
+    return r;
+}
 /* a where m, else b */
 FNN_WORD vf vf_select(vf_mask m, vf a, vf b) {
     vf r;
@@ -378,6 +384,11 @@ FNN_WORD int vd_mask_any(vd_mask a) {
     FNN_LANES r |= a.v[i];
     return r;
 }
+FNN_WORD uint32_t vd_mask_bits(vd_mask a) {
+    uint32_t r = 0;
+    FNN_LANES r |= (uint32_t)a.v[i] << i;
+    return r;
+}
 /* a where m, else b */
 FNN_WORD vd vd_select(vd_mask m, vd a, vd b) {
     vd r;
@@ -472,4 +483,6 @@ FNN_WORD vf vf_from_f64(vd lo, vd hi) {
 }
 
 #include "simd/ldexp.inc"
+#define FNN_PLAIN_ROWS_F32
+#include "simd/reduce_rows.inc"
 #endif

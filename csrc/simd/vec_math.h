@@ -28,16 +28,17 @@ FNN_WORD vd vd_poly(vd x, const double *c, int n) {
 
 /* ---- exp, expm1: x = n ln 2 + r, |r| <= ln(2)/2; e^x = 2^n e^r ---- */
 
-/* e^r - 1 for |r| <= 0.347, and n; x must be within +-2^20 or NaN. The fit is (e^r - 1 - r) / r^2. */
+/* e^r - 1 for |r| <= 0.347, and n; x must be within +-2^20 or NaN. The fit is (e^r - 1 - r) / r^2. Adding and taking away
+ * 1.5 * 2^23 (2^52) rounds to an integer in one instruction less than the word that does so. */
 FNN_WORD vf vf_exp_reduced(vf x, vf *n) {
-    *n = vf_round(vf_mul(x, vf_set1(1.44269504f)));
+    *n = vf_sub(vf_fma(x, vf_set1(1.44269504f), vf_set1(12582912.0f)), vf_set1(12582912.0f));
     vf r = vf_fma(*n, vf_set1(-0.693145751953125f), x); /* the first 15 bits of ln 2: exact */
     r = vf_fma(*n, vf_set1(-1.4286068e-06f), r);
     vf p = FNN_POLY(vf, r, 0.5f, 0.1666652f, 0.04166621f, 0.008368822f, 0.0013950338f);
     return vf_fma(vf_mul(r, r), p, r);
 }
 FNN_WORD vd vd_exp_reduced(vd x, vd *n) {
-    *n = vd_round(vd_mul(x, vd_set1(1.4426950408889634)));
+    *n = vd_sub(vd_fma(x, vd_set1(1.4426950408889634), vd_set1(6755399441055744.0)), vd_set1(6755399441055744.0));
     vd r = vd_fma(*n, vd_set1(-0.6931471805582987), x);
     r = vd_fma(*n, vd_set1(-1.6465949582897082e-12), r);
     vd p = FNN_POLY(vd, r, 0.5, 0.16666666666666682, 0.04166666666666673, 0.008333333333316775, 0.0013888888888858605,
@@ -50,17 +51,15 @@ FNN_WORD vd vd_exp_reduced(vd x, vd *n) {
  * zero costs the processor 150 cycles a word, and a masked softmax is full of exp(-inf). NaN passes. */
 FNN_WORD vf vf_exp(vf x) {
     vf n;
-    const vf_mask none = vf_lt(x, vf_set1(-103.9721f));
-    x = vf_select(none, vf_set1(0.0f), vf_min(vf_set1(89.0f), x));
-    vf q = vf_exp_reduced(x, &n);
-    return vf_select(none, vf_set1(0.0f), vf_ldexp(vf_add(q, vf_set1(1.0f)), n));
+    const vf_mask some = vf_mask_not(vf_lt(x, vf_set1(-103.9721f)));
+    vf q = vf_exp_reduced(vf_min(vf_set1(89.0f), x), &n);
+    return vf_ldexp_where(some, vf_add(q, vf_set1(1.0f)), n);
 }
 FNN_WORD vd vd_exp(vd x) {
     vd n;
-    const vd_mask none = vd_lt(x, vd_set1(-745.1332191019412));
-    x = vd_select(none, vd_set1(0.0), vd_min(vd_set1(710.0), x));
-    vd q = vd_exp_reduced(x, &n);
-    return vd_select(none, vd_set1(0.0), vd_ldexp(vd_add(q, vd_set1(1.0)), n));
+    const vd_mask some = vd_mask_not(vd_lt(x, vd_set1(-745.1332191019412)));
+    vd q = vd_exp_reduced(vd_min(vd_set1(710.0), x), &n);
+    return vd_ldexp_where(some, vd_add(q, vd_set1(1.0)), n);
 }
 
 /* 2 (2^(n-1) (e^r - 1) + (2^(n-1) - 1/2)): halved, or 2^n would overflow before the result does. Below 2^-30 (double
