@@ -247,6 +247,8 @@ def _attention(g: Gen) -> Iterator[Sample]:
     yield Sample((g.f(4, 20, 8), g.f(2, 20, 8), g.f(2, 20, 8)), {"enable_gqa": True, "is_causal": True})
     yield Sample((g.f(2, 3, 4), g.f(2, 5, 4), g.f(2, 5, 4)), {"attn_mask": np.tril(np.ones((3, 5), dtype=bool))})
     yield Sample((g.f(2, 3, 4), g.f(2, 5, 4), g.f(2, 5, 4), g.f(3, 5)))
+    yield Sample((g.f(1, 4, 150, 8), g.f(1, 2, 150, 8), g.f(1, 2, 150, 8)), {"enable_gqa": True, "is_causal": True}, large=True)
+    yield Sample((g.f(2, 3, 5, 4), g.f(2, 1, 5, 4), g.f(2, 1, 5, 4)))
     yield Sample((g.f(4, 4, 65, 16), g.f(4, 4, 65, 16), g.f(4, 4, 65, 16)), {"is_causal": True}, large=True)
     yield Sample((g.f(1, 2, 300, 33), g.f(1, 2, 300, 33), g.f(1, 2, 300, 33)), {"is_causal": True}, large=True)
 

@@ -53,7 +53,8 @@ static void K(attention_collect)(void *dx, int64_t dx_t, const real *s, int64_t 
     K(gemm_block)(&g);
 }
 
-static void K(attention_backward_block)(const fnn_attention_task *t, int64_t first) {
+/* One block's share of the gradients; `start` is the task's first block. */
+static void K(attention_backward_block)(const fnn_attention_task *t, int64_t start, int64_t first) {
     const int64_t n = t->T - first < ATTENTION_QUERIES ? t->T - first : ATTENTION_QUERIES;
     const int64_t keys = K(attention_keys)(t, first, n);
     real *dp = (real *)t->scratch + t->S * ATTENTION_QUERIES;
@@ -76,31 +77,32 @@ static void K(attention_backward_block)(const fnn_attention_task *t, int64_t fir
             pd = dp;
             pd_row = ATTENTION_QUERIES;
         }
-        K(attention_collect)(t->dv, t->dv_t, pd, pd_row, d_o, t->d_o_t, keys, n, t->E, first > 0);
+        K(attention_collect)(t->dv, t->dv_t, pd, pd_row, d_o, t->d_o_t, keys, n, t->E, t->add || first > start);
     }
     if (!t->dq && !t->dk && !t->dmask) return;
     K(attention_transposed_product)(dp, ATTENTION_QUERIES, t->v, t->v_t, d_o, t->d_o_t, keys, n, t->E);
     for (int64_t i = 0; i < n; i += VR)
         K(attention_softmax_backward)(t, first + i, n - i < VR ? n - i : VR, keys, p + i, p_row, dp + i, ATTENTION_QUERIES);
-    if (t->dk) K(attention_collect)(t->dk, t->dk_t, dp, ATTENTION_QUERIES, q, t->q_t, keys, n, t->D, first > 0);
+    if (t->dk) K(attention_collect)(t->dk, t->dk_t, dp, ATTENTION_QUERIES, q, t->q_t, keys, n, t->D, t->add || first > start);
     if (!t->dq) return;
     const fnn_gemm_task g = {.M = n, .N = t->D, .K = keys, .a = dp, .a_row = 1, .a_col = ATTENTION_QUERIES,
                              .b = t->k, .b_row = t->k_t, .c = (real *)t->dq + first * t->dq_t, .c_row = t->dq_t};
     K(gemm_block)(&g);
 }
 
-/* The whole head: blocks of queries in order, each adding to dk and dv. */
+/* The task's blocks of queries in order, each adding to dk and dv. */
 static void K(attention_backward)(const fnn_attention_task *t) {
     if (K(attention_is_short)(t)) {
         K(attention_short_backward)(t);
         return;
     }
+    const int64_t start = t->part * ATTENTION_QUERIES, n = t->T - start < ATTENTION_QUERIES ? t->T - start : ATTENTION_QUERIES;
     /* Rows that the first block does not see are 0 until a later one adds to them. */
-    const int64_t n = t->T < ATTENTION_QUERIES ? t->T : ATTENTION_QUERIES;
-    for (int64_t j = n ? K(attention_keys)(t, 0, n) : 0; j < t->S; j++) {
+    for (int64_t j = n > 0 ? K(attention_keys)(t, start, n) : 0; j < t->S && !t->add; j++) {
         if (t->dk) memset((real *)t->dk + j * t->dk_t, 0, (size_t)t->D * sizeof(real));
         if (t->dv) memset((real *)t->dv + j * t->dv_t, 0, (size_t)t->E * sizeof(real));
     }
-    for (int64_t first = 0; first < t->T; first += ATTENTION_QUERIES) K(attention_backward_block)(t, first);
+    for (int64_t first = start; first < t->T; first += t->parts * ATTENTION_QUERIES)
+        K(attention_backward_block)(t, start, first);
 }
 #undef ATTENTION_QUERIES

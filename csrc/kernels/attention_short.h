@@ -60,7 +60,8 @@ enum { K(SHORT_ALL), K(SHORT_UP_TO), K(SHORT_FROM) };
 static inline __attribute__((always_inline)) void K(attention_short_tile)(const int whole, const int triangle, int64_t r, real *y,
                                                                           int64_t y_t, const real *a, int64_t a_row,
                                                                           int64_t a_col, const real *x, int64_t x_t,
-                                                                          int64_t rows, int64_t terms, int64_t width) {
+                                                                          int64_t rows, int64_t terms, int64_t width,
+                                                                          int add) {
     vr acc[SHORT_TILE];
     a += r * a_row;
     y += r * y_t;
@@ -74,6 +75,7 @@ static inline __attribute__((always_inline)) void K(attention_short_tile)(const 
                 acc[i] = vr_fma(vr_set1(a[i * a_row + c * a_col]), word, acc[i]);
             }
         }
+        if (add) EACH(i, SHORT_TILE) acc[i] = vr_add(acc[i], vr_load(y + i * y_t));
         EACH(i, SHORT_TILE) vr_store(y + i * y_t, acc[i]);
         return;
     }
@@ -83,22 +85,23 @@ static inline __attribute__((always_inline)) void K(attention_short_tile)(const 
         const vr word = vr_load_n(x + c * x_t, width);
         EACH(i, SHORT_TILE) acc[i] = vr_fma(vr_set1(a[i * a_row + c * a_col]), word, acc[i]);
     }
-    for (int i = 0; i < SHORT_TILE && r + i < rows; i++) vr_store_n(y + i * y_t, width, acc[i]);
+    for (int i = 0; i < SHORT_TILE && r + i < rows; i++)
+        vr_store_n(y + i * y_t, width, add ? vr_add(acc[i], vr_load_n(y + i * y_t, width)) : acc[i]);
 }
 
-/* y[r] (size) = sum over c of a[r * a_row + c * a_col] * x[c] for r < rows, c < terms; `a` has whole tiles of rows */
+/* y[r] (size) = or += sum over c of a[r * a_row + c * a_col] * x[c] for r < rows, c < terms; `a` has whole tiles of rows */
 static inline __attribute__((always_inline)) void K(attention_short_sums)(const int whole, const int triangle, real *y, int64_t y_t,
                                                                           const real *a, int64_t a_row, int64_t a_col,
                                                                           const real *x, int64_t x_t, int64_t rows,
-                                                                          int64_t terms, int64_t size) {
+                                                                          int64_t terms, int64_t size, int add) {
     for (int64_t e = 0; e < size; e += VR, x += VR, y += VR) {
         if (whole) {
             EACH(k, VR / SHORT_TILE)
-                K(attention_short_tile)(1, triangle, k * SHORT_TILE, y, y_t, a, a_row, a_col, x, x_t, VR, VR, VR);
+                K(attention_short_tile)(1, triangle, k * SHORT_TILE, y, y_t, a, a_row, a_col, x, x_t, VR, VR, VR, add);
         } else {
             const int64_t width = size - e < VR ? size - e : VR;
             for (int64_t r = 0; r < rows; r += SHORT_TILE)
-                K(attention_short_tile)(0, triangle, r, y, y_t, a, a_row, a_col, x, x_t, rows, terms, width);
+                K(attention_short_tile)(0, triangle, r, y, y_t, a, a_row, a_col, x, x_t, rows, terms, width, add);
         }
     }
 }
@@ -143,7 +146,7 @@ static inline __attribute__((always_inline)) void K(attention_short_forward_as)(
         K(attention_drop)(t, 0, T, S, p, p_row, dropped, p_row);
         p = dropped;
     }
-    K(attention_short_sums)(whole, causal ? K(SHORT_UP_TO) : K(SHORT_ALL), t->o, t->o_t, p, 1, p_row, t->v, t->v_t, T, S, t->E);
+    K(attention_short_sums)(whole, causal ? K(SHORT_UP_TO) : K(SHORT_ALL), t->o, t->o_t, p, 1, p_row, t->v, t->v_t, T, S, t->E, 0);
 }
 
 static inline __attribute__((always_inline)) void K(attention_short_backward_as)(const int whole, const int causal,
@@ -158,14 +161,14 @@ static inline __attribute__((always_inline)) void K(attention_short_backward_as)
         pd = own;
     }
     const int down = causal ? K(SHORT_FROM) : K(SHORT_ALL), up = causal ? K(SHORT_UP_TO) : K(SHORT_ALL);
-    if (t->dv) K(attention_short_sums)(whole, down, t->dv, t->dv_t, pd, row, 1, t->d_o, t->d_o_t, S, T, t->E);
+    if (t->dv) K(attention_short_sums)(whole, down, t->dv, t->dv_t, pd, row, 1, t->d_o, t->d_o_t, S, T, t->E, t->add);
     if (!t->dq && !t->dk && !t->dmask) return;
     vr s[VR];
     K(attention_short_scores)(whole, s, t->d_o, t->d_o_t, t->v, t->v_t, T, S, t->E);
     for (int64_t j = 0; j < S; j++) vr_store(ds + j * row, s[j]);
     K(attention_softmax_backward)(t, 0, T, S, p, row, ds, row);
-    if (t->dk) K(attention_short_sums)(whole, down, t->dk, t->dk_t, ds, row, 1, t->q, t->q_t, S, T, t->D);
-    if (t->dq) K(attention_short_sums)(whole, up, t->dq, t->dq_t, ds, 1, row, t->k, t->k_t, T, S, t->D);
+    if (t->dk) K(attention_short_sums)(whole, down, t->dk, t->dk_t, ds, row, 1, t->q, t->q_t, S, T, t->D, t->add);
+    if (t->dq) K(attention_short_sums)(whole, up, t->dq, t->dq_t, ds, 1, row, t->k, t->k_t, T, S, t->D, 0);
 }
 
 static __attribute__((noinline)) void K(attention_short_forward)(const fnn_attention_task *t) {

@@ -34,8 +34,10 @@ typedef struct fnn_attention_task {
     /* backward */
     const void *d_o;        /* (T,E) */
     int64_t d_o_t;
-    void *dq, *dk, *dv;     /* (T,D), (S,D), (S,E); NULL: not wanted. Overwritten */
+    void *dq, *dk, *dv;     /* (T,D), (S,D), (S,E); NULL: not wanted. Overwritten, dk and dv unless `add` */
     int64_t dq_t, dk_t, dv_t;
+    int add;                /* dk and dv are added to what is there */
+    int64_t part, parts;    /* blocks of queries: number part, part + parts, part + 2 parts, ... A head in one word: 0 of 1 */
     void *dmask;            /* NULL or (T,S) contiguous: gradient of an added mask. Only without causal */
 } fnn_attention_task;
 

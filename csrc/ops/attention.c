@@ -6,13 +6,16 @@
  * k and v, each serving a group of heads of q). Saved: probabilities or lse (attention_core.h says which), and what dropout
  * kept. Leading dimensions broadcast; the last two of them run inside attention_core, further ones are a loop here.
  * Invariant: strides decide no result; an operand whose last dimension is not contiguous is copied.
- * Why y and the gradients lie as (.., T, H, E) in memory: scripts transpose them to (.., T, H E) next, and so nothing moves. */
+ * Why y lies as (.., T, H, E) in memory, and gradients as their inputs do: scripts transpose y to (.., T, H E) next and made the
+ * inputs by the reverse, and so nothing moves. */
 #include <math.h>
+#include <string.h>
 
 #include "core/pool.h"
 #include "core/random.h"
 #include "ops/attention_core.h"
 #include "ops/op.h"
+#include "ops/permuted.h"
 
 #define NAME "scaled_dot_product_attention"
 enum { Q, K, V, MASK, OPERANDS };
@@ -24,8 +27,8 @@ typedef struct space {
     int n;                       /* leading dimensions */
     int64_t shape[FNN_MAX_DIMS]; /* their sizes */
     int64_t T, S, D, E;
-    int64_t outer, B, H, heads;  /* all leading dimensions but the last two; those; the product of all */
-    int64_t group;               /* heads of q per head of k; 0: not enable_gqa */
+    int64_t outer, B, H, heads;  /* all leading dimensions before B and H (and G); those; the product of all */
+    int64_t group;               /* heads of q per head of k, then the last leading dimension, G; 0: not enable_gqa, G is 1 */
 } space;
 
 /* One leading dimension more: the heads h (third from the end) become (h / group, group). */
@@ -44,6 +47,10 @@ static void split_heads(fnn_tensor *t, int64_t group) {
     t->stride[h] *= inner;
 }
 
+/* Leading dimensions up to H */
+static int before_group(const space *s) { return s->n - (s->group != 0); }
+static int64_t group_size(const space *s) { return s->group ? s->shape[s->n - 1] : 1; }
+
 static fnn_status broadcast_leads(space *s) {
     const int count = s->has_mask ? OPERANDS : MASK;
     for (int i = 0; i < count; i++)
@@ -61,10 +68,11 @@ static fnn_status broadcast_leads(space *s) {
         }
         s->heads *= s->shape[d];
     }
-    s->H = s->n > 0 ? s->shape[s->n - 1] : 1;
-    s->B = s->n > 1 ? s->shape[s->n - 2] : 1;
+    const int n = before_group(s);
+    s->H = n > 0 ? s->shape[n - 1] : 1;
+    s->B = n > 1 ? s->shape[n - 2] : 1;
     s->outer = 1;
-    for (int d = 0; d < s->n - 2; d++) s->outer *= s->shape[d];
+    for (int d = 0; d < n - 2; d++) s->outer *= s->shape[d];
     return FNN_OK;
 }
 
@@ -135,21 +143,22 @@ static int64_t lead_stride(const space *s, const fnn_tensor *t, int d) {
 /* Element offset of iteration `i` of the outer loop. */
 static int64_t outer_offset(const space *s, const fnn_tensor *t, int64_t i) {
     int64_t offset = 0;
-    for (int d = s->n - 3; d >= 0; d--) {
+    for (int d = before_group(s) - 3; d >= 0; d--) {
         offset += i % s->shape[d] * lead_stride(s, t, d);
         i /= s->shape[d];
     }
     return offset;
 }
 static fnn_attention_array array_of(const space *s, const fnn_tensor *t, int64_t i) {
+    const int n = before_group(s);
     if (!t->data) return (fnn_attention_array){0};
-    return (fnn_attention_array){t->data + outer_offset(s, t, i) * fnn_itemsize[t->dtype], lead_stride(s, t, s->n - 2),
-                                 lead_stride(s, t, s->n - 1), t->stride[t->ndim - 2]};
+    return (fnn_attention_array){t->data + outer_offset(s, t, i) * fnn_itemsize[t->dtype], lead_stride(s, t, n - 2),
+                                 lead_stride(s, t, n - 1), s->group ? lead_stride(s, t, n) : 0, t->stride[t->ndim - 2]};
 }
 
 /* Everything but outputs, gradients and saved tensors, for iteration i of the outer loop. */
 static fnn_attention describe(const space *s, const fnn_attrs *attrs, int64_t i) {
-    fnn_attention a = {.B = s->B, .H = s->H, .T = s->T, .S = s->S, .D = s->D, .E = s->E, .causal = attrs->v[1].i != 0};
+    fnn_attention a = {.B = s->B, .H = s->H, .G = group_size(s), .T = s->T, .S = s->S, .D = s->D, .E = s->E, .causal = attrs->v[1].i != 0};
     const double wish = attrs->v[2].f;
     a.scale = isnan(wish) ? 1 / sqrt((double)s->D) : wish;
     a.q = array_of(s, &s->t[Q], i);
@@ -160,8 +169,10 @@ static fnn_attention describe(const space *s, const fnn_attrs *attrs, int64_t i)
     const char *data = m->data + outer_offset(s, m, i) * fnn_itemsize[m->dtype];
     if (m->dtype == FNN_BOOL) a.allowed = (const uint8_t *)data;
     else a.mask = data;
-    a.mask_b = lead_stride(s, m, s->n - 2);
-    a.mask_h = lead_stride(s, m, s->n - 1);
+    const int n = before_group(s);
+    a.mask_b = lead_stride(s, m, n - 2);
+    a.mask_h = lead_stride(s, m, n - 1);
+    a.mask_g = s->group ? lead_stride(s, m, n) : 0;
     a.mask_t = m->shape[m->ndim - 2] == 1 ? 0 : m->stride[m->ndim - 2];
     a.mask_s = m->shape[m->ndim - 1] == 1 ? 0 : m->stride[m->ndim - 1];
     return a;
@@ -169,7 +180,7 @@ static fnn_attention describe(const space *s, const fnn_attrs *attrs, int64_t i)
 
 /* Saved tensors: probabilities or lse in p, dropout's choice in keep; either may be NULL. */
 static void describe_saved(const space *s, const fnn_attrs *attrs, int64_t i, char *p, const uint8_t *keep, fnn_attention *a) {
-    const int64_t size = fnn_itemsize[s->t[Q].dtype], heads = i * s->B * s->H;
+    const int64_t size = fnn_itemsize[s->t[Q].dtype], heads = i * s->heads / s->outer;
     if (p && fnn_attention_keeps(s->T, s->S)) a->p = p + heads * s->S * fnn_attention_p_row(s->T) * size;
     else if (p) a->lse = p + heads * s->T * size;
     const double drop = attrs->v[0].f;
@@ -222,7 +233,7 @@ static fnn_status plan_attention(fnn_call *c) {
     fnn_tensor_set_geometry(&c->extra[1], 1, &chosen, NULL);
     c->extra[1].dtype = FNN_U8;
     const fnn_attention a = {.S = s.S};
-    c->scratch_bytes = fnn_attention_scratch(&a) + (c->save ? 0 : (size_t)chosen);
+    c->scratch_bytes = fnn_attention_forward_scratch(&a) + (c->save ? 0 : (size_t)chosen);
     c->work = work_ns(&s, 1);
     return FNN_OK;
 }
@@ -258,35 +269,85 @@ static fnn_status forward_attention(fnn_call *c) {
 
 /* ---- backward ---- */
 
-/* A fresh gradient over the whole space, before it is summed down to operand i's shape. */
-static fnn_status full_gradient(const space *s, int i, fnn_tensor *t) {
-    int64_t shape[FNN_MAX_DIMS];
-    for (int d = 0; d < s->n; d++) shape[d] = s->shape[d];
-    shape[s->n] = i == Q || i == MASK ? s->T : s->S;
-    shape[s->n + 1] = i == MASK ? s->S : i == V ? s->E : s->D;
-    *t = (fnn_tensor){.dtype = s->t[Q].dtype};
-    fnn_tensor_set_geometry(t, s->n + 2, shape, NULL);
-    if (i != MASK && !s->group) interleave(t);
-    return fnn_tensor_alloc(t);
+/* The gradient of one operand. Where nothing broadcasts it lies in the input's shape from the start; the heads of a group add up
+ * inside attention_core. Else it spans the space and is summed down in the end. */
+typedef struct gradient {
+    fnn_tensor own;  /* what is allocated; no data: not wanted */
+    fnn_tensor view; /* the same in the dimensions of the space; borrowed */
+    bool broadcast;
+} gradient;
+
+static bool is_broadcast(const space *s, int i) {
+    int64_t leads = 1;
+    for (int d = 0; d < s->t[i].ndim - 2; d++) leads *= s->t[i].shape[d];
+    return i == MASK || leads * (i == Q ? 1 : group_size(s)) != s->heads;
 }
 
-/* dx = full summed over what operand i was broadcast along, in the input's own shape */
-static fnn_status give_gradient(const space *s, int i, fnn_tensor *full, const fnn_geom *g, fnn_tensor *dx) {
+/* q, k and v lie side by side in memory, (B,T,[q k v]): what splitting the result of one projection gives. */
+static bool are_columns(const fnn_tensor *const *in) {
+    int64_t width = 0;
+    for (int i = Q; i <= V; i++) {
+        if (in[i]->ndim != 4 || in[i]->storage != in[Q]->storage) return false;
+        if (in[i]->data != in[Q]->data + width * fnn_itemsize[in[Q]->dtype]) return false;
+        width += in[i]->shape[1] * in[i]->shape[3];
+    }
+    for (int i = Q; i <= V; i++) {
+        const int64_t *n = in[i]->shape, want[4] = {n[2] * width, n[3], width, 1};
+        if (n[0] != in[Q]->shape[0] || n[2] != in[Q]->shape[2] || memcmp(in[i]->stride, want, sizeof want)) return false;
+    }
+    return true;
+}
+
+/* Their gradients side by side as well, so that the gradient of the split is there without a copy. */
+static fnn_status make_columns(const fnn_tensor *const *in, gradient *g) {
+    int64_t numel = 0, offset = 0;
+    for (int i = Q; i <= V; i++) numel += in[i]->numel;
+    fnn_tensor all = {0};
+    FNN_TRY(fnn_empty(&all, in[Q]->dtype, 1, &numel));
+    for (int i = Q; i <= V; i++) {
+        fnn_tensor_ref_data(&g[i].own, &all);
+        g[i].own.data += offset * fnn_itemsize[all.dtype];
+        fnn_tensor_set_geometry(&g[i].own, 4, in[i]->shape, in[i]->stride);
+        offset += in[i]->shape[1] * in[i]->shape[3];
+    }
+    fnn_tensor_unref(&all);
+    return FNN_OK;
+}
+
+static fnn_status make_gradient(const space *s, int i, const fnn_tensor *in, gradient *g) {
+    g->broadcast = is_broadcast(s, i);
+    if (g->broadcast) {
+        int64_t shape[FNN_MAX_DIMS];
+        for (int d = 0; d < s->n; d++) shape[d] = s->shape[d];
+        if (s->group && (i == K || i == V)) shape[s->n - 1] = 1;
+        shape[s->n] = i == Q || i == MASK ? s->T : s->S;
+        shape[s->n + 1] = i == MASK ? s->S : i == V ? s->E : s->D;
+        FNN_TRY(fnn_empty(&g->own, s->t[Q].dtype, s->n + 2, shape));
+    } else if (!g->own.data) {
+        FNN_TRY(fnn_empty_as(&g->own, in, 1));
+    }
+    g->view = g->own;
+    if (s->group && !g->broadcast) split_heads(&g->view, i == Q ? s->group : 1);
+    return FNN_OK;
+}
+
+/* dx = the gradient, summed over what operand i was broadcast along */
+static fnn_status give_gradient(const space *s, int i, gradient *g, const fnn_geom *geom, fnn_tensor *dx) {
+    if (!g->broadcast) {
+        *dx = g->own;
+        g->own = (fnn_tensor){0};
+        return FNN_OK;
+    }
     fnn_geom split = fnn_geom_of(&s->t[i]);
     fnn_tensor sum = {0};
-    FNN_TRY(fnn_sum_to(&sum, full, &split));
-    fnn_status status = FNN_OK;
-    if (s->group) {
-        status = fnn_contiguous(dx, &sum);
-        fnn_tensor_unref(&sum);
-        if (!status) fnn_tensor_set_geometry(dx, g->ndim, g->shape, NULL);
-    } else {
-        *dx = sum;
-    }
+    FNN_TRY(fnn_sum_to(&sum, &g->own, &split));
+    fnn_status status = fnn_contiguous(dx, &sum);
+    fnn_tensor_unref(&sum);
+    if (!status) fnn_tensor_set_geometry(dx, geom->ndim, geom->shape, NULL);
     return status;
 }
 
-static void run_backward(fnn_backcall *b, const space *s, const fnn_tensor *dy, const fnn_tensor *full, void *scratch) {
+static void run_backward(fnn_backcall *b, const space *s, const fnn_tensor *dy, const gradient *g, void *scratch) {
     fnn_tensor grad = *dy;
     if (s->group) split_heads(&grad, s->group);
     const int64_t size = fnn_itemsize[grad.dtype];
@@ -295,33 +356,43 @@ static void run_backward(fnn_backcall *b, const space *s, const fnn_tensor *dy, 
         fnn_attention a = describe(s, b->attrs, i);
         describe_saved(s, b->attrs, i, b->extra[0].data, keep, &a);
         a.d_o = array_of(s, &grad, i);
-        a.dq = array_of(s, &full[Q], i);
-        a.dk = array_of(s, &full[K], i);
-        a.dv = array_of(s, &full[V], i);
-        if (full[MASK].data) a.dmask = full[MASK].data + i * s->B * s->H * s->T * s->S * size;
+        a.dq = array_of(s, &g[Q].view, i);
+        a.dk = array_of(s, &g[K].view, i);
+        a.dv = array_of(s, &g[V].view, i);
+        if (g[MASK].own.data) a.dmask = g[MASK].own.data + i * (s->heads / s->outer) * s->T * s->S * size;
         (grad.dtype == FNN_F32 ? fnn_attention_backward_f32 : fnn_attention_backward_f64)(&a, scratch);
     }
+}
+
+static fnn_status make_gradients(fnn_backcall *b, const space *s, const fnn_tensor *const *in, gradient *g) {
+    bool whole = true;
+    for (int i = Q; i <= V; i++) whole &= b->need[i] && !is_broadcast(s, i);
+    if (whole && are_columns(in)) FNN_TRY(make_columns(in, g));
+    for (int i = 0; i < OPERANDS; i++)
+        if (b->need[i]) FNN_TRY(make_gradient(s, i, &b->in[i], &g[i]));
+    return FNN_OK;
 }
 
 static fnn_status back_attention(fnn_backcall *b) {
     const fnn_tensor *mask = b->in_geom[MASK].ndim == 255 ? NULL : &b->in[MASK], *in[MASK] = {&b->in[Q], &b->in[K], &b->in[V]};
     space s;
     FNN_TRY(make_space(&s, in[Q], in[K], in[V], mask, b->attrs->v[3].i != 0));
-    fnn_tensor copies[MASK] = {0}, full[OPERANDS] = {0}, dy = {0};
+    fnn_tensor copies[MASK] = {0}, dy = {0};
+    gradient g[OPERANDS] = {0};
     fnn_status status = straighten(&s, in, copies);
     const bool even = b->dy[0]->stride[b->dy[0]->ndim - 1] == 1;
     if (!status && !even) status = fnn_contiguous(&dy, b->dy[0]);
-    for (int i = 0; i < OPERANDS && !status; i++)
-        if (b->need[i]) status = full_gradient(&s, i, &full[i]);
-    const size_t bytes = fnn_attention_scratch(&(fnn_attention){.S = s.S});
+    if (!status) status = make_gradients(b, &s, in, g);
+    const fnn_attention sizes = {.B = s.B, .H = s.H, .T = s.T, .S = s.S, .D = s.D, .E = s.E};
+    const size_t bytes = fnn_attention_backward_scratch(&sizes, (int)fnn_itemsize[s.t[Q].dtype]);
     void *scratch = status ? NULL : fnn_pool_alloc(bytes);
     if (!status && !scratch) status = fnn_fail(FNN_ERR_MEMORY, NAME ": out of memory for %zu bytes of scratch", bytes);
-    if (!status) run_backward(b, &s, even ? b->dy[0] : &dy, full, scratch);
+    if (!status) run_backward(b, &s, even ? b->dy[0] : &dy, g, scratch);
     fnn_pool_free(scratch, bytes);
     for (int i = 0; i < OPERANDS && !status; i++)
-        if (b->need[i]) status = give_gradient(&s, i, &full[i], &b->in_geom[i], &b->dx[i]);
+        if (b->need[i]) status = give_gradient(&s, i, &g[i], &b->in_geom[i], &b->dx[i]);
     release(copies, MASK);
-    release(full, OPERANDS);
+    for (int i = 0; i < OPERANDS; i++) fnn_tensor_unref(&g[i].own);
     fnn_tensor_unref(&dy);
     return status;
 }

@@ -13,28 +13,29 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* A (B,H,length,size) array: element strides of the first three dimensions, the last is contiguous. */
+/* A (B,H,G,length,size) array: element strides of the first four dimensions, the last is contiguous. */
 typedef struct fnn_attention_array {
     void *data; /* read only where the array is an input; NULL: absent */
-    int64_t b, h, t;
+    int64_t b, h, g, t;
 } fnn_attention_array;
 
 typedef struct fnn_attention {
-    int64_t B, H, T, S, D, E; /* T queries, S keys, D size of q and k, E size of v */
+    int64_t B, H, G;          /* heads are counted b, h, g; the G heads of a group share their gradients dk and dv */
+    int64_t T, S, D, E;       /* T queries, S keys, D size of q and k, E size of v */
     double scale;
     bool causal;              /* query i sees keys 0..i */
     fnn_attention_array q, k, v, o;
-    /* (B,H,T,S) with free strides; at most one of mask (added) and allowed (0 forbids) */
+    /* (B,H,G,T,S) with free strides; at most one of mask (added) and allowed (0 forbids) */
     const void *mask;
     const uint8_t *allowed;
-    int64_t mask_b, mask_h, mask_t, mask_s;
-    const uint8_t *keep;      /* NULL or (B,H,T,S) contiguous: dropout keeps what is not 0 ... */
+    int64_t mask_b, mask_h, mask_g, mask_t, mask_s;
+    const uint8_t *keep;      /* NULL or (B,H,G,T,S) contiguous: dropout keeps what is not 0 ... */
     double keep_scale;        /* ... times this */
-    void *p;                  /* kept probabilities: fnn_attention_p_row(T) per key, (B,H,S,row); NULL: not kept */
-    void *lse;                /* (B,H,T); NULL: not wanted */
+    void *p;                  /* kept probabilities: fnn_attention_p_row(T) per key, (B,H,G,S,row); NULL: not kept */
+    void *lse;                /* (B,H,G,T); NULL: not wanted */
     /* backward; the gradients of inputs are overwritten, absent ones not computed */
     fnn_attention_array d_o, dq, dk, dv;
-    void *dmask;              /* NULL or (B,H,T,S) contiguous, not summed over what the mask was broadcast to; not with causal */
+    void *dmask;              /* NULL or (B,H,G,T,S) contiguous, not summed over what the mask was broadcast to; not with causal */
 } fnn_attention;
 
 /* Whether backward finds the probabilities kept (p) rather than lse. */
@@ -42,8 +43,9 @@ bool fnn_attention_keeps(int64_t T, int64_t S);
 /* Length of a row of p, for both types: T in whole vector words. */
 int64_t fnn_attention_p_row(int64_t T);
 
-/* Bytes of scratch (64-byte aligned), the same for both directions and types. */
-size_t fnn_attention_scratch(const fnn_attention *a);
+/* Bytes of scratch (64-byte aligned), for elements of `size` bytes. */
+size_t fnn_attention_forward_scratch(const fnn_attention *a);
+size_t fnn_attention_backward_scratch(const fnn_attention *a, int size);
 
 void fnn_attention_forward_f32(const fnn_attention *a, void *scratch);
 void fnn_attention_forward_f64(const fnn_attention *a, void *scratch);

@@ -3,36 +3,12 @@
  * attrs: TO: v[0].i dtype. CLONE: v[0].i 1 = contiguous whatever the input's layout. */
 #include <string.h>
 
-#include "core/threads.h"
 #include "expr.h"
 #include "grad_names.h"
+#include "permuted.h"
 #include "pointwise.h"
 
 /* ---- the copying itself ---- */
-
-/* A 2-D transposed copy goes through tiles: a plain walk would touch a cache line per element. */
-static bool copy_transposed(const fnn_tensor *dst, const fnn_tensor *src) {
-    if (dst->ndim < 2 || dst->dtype != src->dtype || !fnn_same_shape(dst, src) || !dst->contiguous) return false;
-    int r = dst->ndim - 2, c = dst->ndim - 1;
-    if (src->stride[r] != 1 || src->stride[c] == 1 || src->shape[c] < 8 || src->shape[r] < 8) return false;
-    int size = fnn_itemsize[dst->dtype], log2 = size == 8 ? 3 : size == 4 ? 2 : 0;
-    int64_t outer = 1, index[FNN_MAX_DIMS] = {0};
-    for (int d = 0; d < r; d++) outer *= dst->shape[d];
-    char *y = dst->data;
-    const char *x = src->data;
-    int64_t block = dst->shape[r] * dst->shape[c] * size;
-    for (int64_t i = 0; i < outer; i++) {
-        fnn_k.copy_2d[log2](y, x, dst->shape[r], dst->shape[c], dst->stride + r, src->stride + r);
-        y += block;
-        for (int d = r - 1; d >= 0; d--) {
-            x += src->stride[d] * size;
-            if (++index[d] < src->shape[d]) break;
-            x -= src->shape[d] * src->stride[d] * size;
-            index[d] = 0;
-        }
-    }
-    return true;
-}
 
 fnn_status fnn_copy_into(const fnn_tensor *dst, const fnn_tensor *src) {
     if (!dst->numel) return FNN_OK;
@@ -43,7 +19,7 @@ fnn_status fnn_copy_into(const fnn_tensor *dst, const fnn_tensor *src) {
             return FNN_OK;
         }
     }
-    if (copy_transposed(dst, src)) return FNN_OK;
+    if (fnn_copy_permuted(dst, src)) return FNN_OK;
     fnn_iterate(fnn_k.cast[src->dtype][dst->dtype], dst, &src, 1, 0.3);
     return FNN_OK;
 }

@@ -7,8 +7,11 @@
  *   backward: da = dy b^T, db = a^T dy     dx = dy w, dw = dy^T x, dbias = column sums of dy */
 #include "matmul.h"
 
+#include <string.h>
+
 #include "core/pool.h"
 #include "grad_names.h"
+#include "permuted.h"
 
 /* One operand seen as a matrix with leading dimensions. */
 typedef struct side {
@@ -215,11 +218,65 @@ static const fnn_tensor *with_dim(fnn_expr *x, const fnn_tensor *t, int at) {
     return fnn_xa(x, &fnn_op_UNSQUEEZE, t, &attrs);
 }
 
+static void turn(side *s) {
+    const int64_t rows = s->rows, row = s->row;
+    s->rows = s->cols;
+    s->row = s->col;
+    s->cols = rows;
+    s->col = row;
+}
+
+/* Many products of matrices, nothing broadcast: the gradient of operand i is written as the operand lies, so that the views that
+ * made it (heads of attention: split, view, transpose) are undone without a copy. False: not such a product. */
+static bool back_batched(fnn_backcall *b, int i, fnn_status *status) {
+    const fnn_tensor *own = &b->in[i], *other = &b->in[1 - i], *dy = b->dy[0];
+    if (!own->data || !own->numel || own->ndim < 3 || own->ndim != other->ndim) return false;
+    const int r = own->ndim - 2, c = own->ndim - 1;
+    if (memcmp(own->shape, other->shape, sizeof *own->shape * (size_t)r)) return false;
+    fnn_tensor *dx = &b->dx[i];
+    *status = fnn_empty_as(dx, own, 2);
+    if (*status) return true;
+    const fnn_tensor *left = i == 0 ? dy : other, *right = i == 0 ? other : dy; /* dy b^T, a^T dy */
+    side l, n;
+    matrix(&l, left, true);
+    matrix(&n, right, false);
+    turn(i == 0 ? &n : &l);
+    const bool by_columns = dx->stride[c] != 1; /* then the transpose is computed: the same sums */
+    if (by_columns) {
+        const fnn_tensor *first = left;
+        const side s = l;
+        left = right;
+        right = first;
+        l = n;
+        n = s;
+        turn(&l);
+        turn(&n);
+    }
+    fnn_product p;
+    *status = build("matmul", &l, &n, &p);
+    if (*status) return true;
+    p.c_row = dx->stride[by_columns ? c : r];
+    for (int d = 0; d < r; d++) p.c_batch[d] = dx->stride[d];
+    const size_t bytes = fnn_matmul_scratch(&p, dx->dtype);
+    void *scratch = bytes ? fnn_pool_alloc(bytes) : NULL;
+    if (bytes && !scratch)
+        *status = fnn_fail(FNN_ERR_MEMORY, "matmul: out of memory for %zu bytes of scratch", bytes);
+    else
+        fnn_matmul_run(&p, dx->dtype, dx->data, left->data, right->data, NULL, scratch);
+    if (scratch) fnn_pool_free(scratch, bytes);
+    return true;
+}
+
 static fnn_status back_matmul(fnn_backcall *b) {
     const fnn_tensor *dy = b->dy[0], *left = &b->in[0], *right = &b->in[1];
     const fnn_geom *ga = &b->in_geom[0], *gb = &b->in_geom[1];
     for (int i = 0; i < 2; i++) {
         if (!b->need[i]) continue;
+        fnn_status done = FNN_OK;
+        if (back_batched(b, i, &done)) {
+            FNN_TRY(done);
+            continue;
+        }
         FNN_EXPR(x);
         const fnn_tensor *d = dy, *product, *l = left, *r = right;
         if (gb->ndim == 1) d = with_dim(&x, d, -1);                         /* (.., M) -> (.., M, 1) */

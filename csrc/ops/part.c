@@ -220,25 +220,46 @@ static fnn_status plan_split(fnn_call *c) {
     return FNN_OK;
 }
 
+/* Piece i of `full`, which has the input's shape, as the op cut it; `at` counts along the dimension from 0. */
+static fnn_status piece(fnn_backcall *b, const fnn_tensor *full, int i, int64_t *at, fnn_tensor *out) {
+    int64_t dim = b->attrs->v[0].i;
+    FNN_TRY(fnn_wrap_dim("split", &dim, full->ndim));
+    fnn_attrs attrs = {.v = {{.i = dim}, {.i = *at}, {.i = *at + 1}, {.i = 1}}};
+    fnn_call one = {.n_in = 1, .n_out = 1, .in = &full, .attrs = &attrs, .out = out};
+    *out = (fnn_tensor){0};
+    if (b->op != &fnn_op_UNBIND) attrs.v[2].i = *at + b->out_geom[i].shape[dim];
+    *at = attrs.v[2].i;
+    return b->op == &fnn_op_UNBIND ? plan_select(&one) : plan_slice(&one);
+}
+
+/* The gradients of the pieces already lie in one block as the pieces of a contiguous tensor would (attention makes them so):
+ * then dx is that block. */
+static bool back_in_place(fnn_backcall *b) {
+    fnn_tensor full = {0}, out;
+    int64_t at = 0;
+    if (!b->dy[0]) return false;
+    full = *b->dy[0];
+    fnn_tensor_set_geometry(&full, b->in_geom[0].ndim, b->in_geom[0].shape, NULL);
+    if (!full.numel) return false;
+    for (int i = 0; i < b->n_out; i++) {
+        const fnn_tensor *dy = b->dy[i];
+        if (!dy || dy->storage != full.storage || piece(b, &full, i, &at, &out) || dy->data != out.data) return false;
+        for (int d = 0; d < out.ndim; d++)
+            if (out.shape[d] > 1 && dy->stride[d] != out.stride[d]) return false;
+    }
+    fnn_tensor_ref_data(&b->dx[0], &full);
+    return true;
+}
+
 /* The pieces side by side again; a piece without gradient is zero. */
 static fnn_status back_pieces(fnn_backcall *b) {
-    fnn_tensor *dx = &b->dx[0], out[1];
+    fnn_tensor *dx = &b->dx[0], out;
+    int64_t at = 0;
+    if (back_in_place(b)) return FNN_OK;
     FNN_TRY(fnn_empty(dx, b->in_geom[0].dtype, b->in_geom[0].ndim, b->in_geom[0].shape));
-    const fnn_tensor *in = dx;
-    int64_t at = 0, dim = b->attrs->v[0].i;
-    FNN_TRY(fnn_wrap_dim("split", &dim, dx->ndim));
     for (int i = 0; i < b->n_out; i++) {
-        fnn_attrs attrs = {.v = {{.i = dim}, {.i = i}, {.i = 0}, {.i = 1}}};
-        fnn_call one = {.n_in = 1, .n_out = 1, .in = &in, .attrs = &attrs, .out = out};
-        out[0] = (fnn_tensor){0};
-        if (b->op == &fnn_op_UNBIND) {
-            FNN_TRY(plan_select(&one));
-        } else {
-            attrs.v[1].i = at;
-            attrs.v[2].i = at += b->out_geom[i].shape[dim];
-            FNN_TRY(plan_slice(&one));
-        }
-        FNN_TRY(b->dy[i] ? fnn_copy_into(out, b->dy[i]) : fnn_fill_zero(out));
+        FNN_TRY(piece(b, dx, i, &at, &out));
+        FNN_TRY(b->dy[i] ? fnn_copy_into(&out, b->dy[i]) : fnn_fill_zero(&out));
     }
     return FNN_OK;
 }
