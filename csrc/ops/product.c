@@ -25,6 +25,9 @@ enum {
     ROWS = 48,            /* rows of a chunk are multiples of this (whole tiles of 6, 8, 12 and 16) ... */
     MAX_ROWS = 192,       /* ... and at most this many: 192 rows of A by one block of K are 144 KB */
     MAX_COLUMNS = 1024,
+    DEEP_K = 256,         /* where sums are longer ... */
+    DEEP_COLUMNS = 128,   /* ... chunks have at most so many columns: their part of B stays in the L2 cache for all rows */
+    MAX_CHUNKS = 32,
     CHUNK_WORK = 250000,  /* multiply-adds worth a chunk of their own, about 3 us */
     PACK_ROWS = 32,       /* rows of A from which packing a contiguous B can pay */
     PACK_COLUMNS = 512,   /* columns of B from which its rows lie too far apart for the caches */
@@ -99,8 +102,8 @@ static bool copies_alone(const plan *l) { return l->p.batch_ndim == 0 && l->spli
 static void choose_chunks(plan *l, bool copy) {
     const fnn_product *p = &l->p;
     const double work = (double)p->M * (double)p->N * (double)l->depth;
-    const int64_t want = work >= 64.0 * CHUNK_WORK ? 64 : max64(1, (int64_t)(work / CHUNK_WORK));
-    l->columns = min64(round_up(p->N, PANELS), MAX_COLUMNS);
+    const int64_t want = work >= (double)MAX_CHUNKS * CHUNK_WORK ? MAX_CHUNKS : max64(1, (int64_t)(work / CHUNK_WORK));
+    l->columns = min64(round_up(p->N, PANELS), l->depth > DEEP_K ? DEEP_COLUMNS : MAX_COLUMNS);
     l->rows = min64(round_up(ceil_div(p->M, want), ROWS), MAX_ROWS);
     if (ceil_div(p->M, l->rows) < want) /* few rows: cut the columns as well */
         l->columns = min64(l->columns, round_up(ceil_div(p->N, ceil_div(want, ceil_div(p->M, l->rows))), PANELS));
@@ -228,11 +231,11 @@ static void multiply(const plan *l, int64_t batch, int64_t split, int64_t row, i
     if (l->splits == 1) finish_block(p, l->t, l->c, l->sums, at, task.M, task.N);
 }
 
-/* Region 2: chunk = (group of batches, piece of K, rows, columns). */
+/* Region 2: chunk = (group of batches, piece of K, columns, rows): neighbours read the same part of B. */
 static void multiply_chunk(void *ctx, int64_t chunk) {
     const plan *l = ctx;
-    const int64_t column = chunk % l->column_chunks * l->columns;
-    const int64_t row = chunk / l->column_chunks % l->row_chunks * l->rows;
+    const int64_t row = chunk % l->row_chunks * l->rows;
+    const int64_t column = chunk / l->row_chunks % l->column_chunks * l->columns;
     chunk /= l->column_chunks * l->row_chunks;
     const int64_t split = chunk % l->splits, first = chunk / l->splits * l->group;
     for (int64_t batch = first; batch < min64(first + l->group, l->batches); batch++) multiply(l, batch, split, row, column);

@@ -3,7 +3,8 @@
  *     C[i] = A[i] B[i] (+ bias, or + old C)      for every index i of up to FNN_PRODUCT_BATCH_DIMS batch dimensions
  *
  * Invariant: a result depends on values, shapes and type only, never on strides, threads or instruction set. Every element of
- * C is one chain of fma over k = 0, 1, ..., K-1 that starts from 0, with three exceptions, functions of (M, N, K) alone:
+ * C is a sum of blocks, in order, each one chain of fma over 256 consecutive k that starts from 0 (kernels/gemm.h; up to K = 256
+ * that is a single chain), with three exceptions, functions of (M, N, K) alone:
  *   - M = N = 1 is an inner product: 64 lanes (float) or 32 (double), then a fixed tree (kernels/dot.h);
  *   - without batch dimensions, a K that is long for a small C (weight gradients) is cut into equal pieces whose sums are added
  *     in order (fnn_product_splits);

@@ -10,13 +10,12 @@
 #include "core/threads.h"
 #include "kernels/kernels.h"
 
-/* The crossover, in GFLOP/s on one core (AVX-512, OpenBLAS 0.3.34, SkylakeX kernels, pieces of 512 rows):
- *               512^3      640^3      768^3      1024^3     2048^3     1024x3072x768   4096x512x512
- *   float       160 / 163  153 / 152  141 / 152  131 / 145  135 / 144  122 / 148       151 / 134        ours / library
- *   double       67 / 73    64 / 69    64 / 68    61 / 72    58 / 82    57 / 78         72 / 66
- * The library wins where no dimension is small: its blocks of A and C fit the caches better. Below, ours win or tie and need no
- * copies. Small and skinny shapes are 1.2 to 2 times faster here (product.c). */
-enum { LARGE_F32 = 768, LARGE_F64 = 640, PIECE_ROWS = 512, COPY_ROWS = 64 };
+/* The crossover, in GFLOP/s of two threads (AVX-512, OpenBLAS 0.3.34, SkylakeX kernels, pieces of 512 rows):
+ *               1024^3     1536^3     2048^3     4096^3     2048x512x2048  1024x3072x768  4096x768x768
+ *   float       312 / 302  307 / 217  304 / 294  296 / 305  316 / 290      307 / 200      343 / 278     ours / library
+ *   double      157 / 150  154 / 117  146 / 156             155 / 138                     154 / 138
+ * The library wins where no dimension is small and B no longer fits the L2 cache in any way; below, ours win and need no copies. */
+enum { LARGE_F32 = 4096, LARGE_F64 = 2048, PIECE_ROWS = 512, COPY_ROWS = 64 };
 
 bool fnn_product_is_large(const fnn_product *p, size_t size) {
     const int64_t least = size == sizeof(float) ? LARGE_F32 : LARGE_F64;
