@@ -12,6 +12,10 @@ static PyObject *HandleClass; /* fastnn.utils.hooks.RemovableHandle, imported on
 /* ---- callbacks of the graph ---- */
 
 static void release_handle(void *object) {
+    if (PyGILState_Check()) { /* nearly always: a step drops a gradient's object per parameter */
+        Py_DECREF((PyObject *)object);
+        return;
+    }
     PyGILState_STATE gil = PyGILState_Ensure();
     Py_DECREF((PyObject *)object);
     PyGILState_Release(gil);
