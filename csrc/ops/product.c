@@ -6,6 +6,8 @@
  * Does not: write an arithmetic loop; those are in kernels/gemm.h. Read next: kernels/gemm_task.h, product_large.h (OpenBLAS). */
 #include "ops/product.h"
 
+#include <string.h>
+
 #include "core/threads.h"
 #include "kernels/kernels.h"
 #include "ops/product_large.h"
@@ -19,12 +21,13 @@ typedef struct type_info {
 } type_info;
 static const type_info F32 = {sizeof(float), FNN_F32, 16, 13000.0}, F64 = {sizeof(double), FNN_F64, 8, 26000.0};
 
-/* Constants below were tuned on two cores with AVX-512 (2 MB L2); none of them changes a bit of any result except SPLIT_*. */
+/* Constants below were tuned on two cores with AVX-512 (2 MB L2); none of them changes a bit of any result except SPLIT_* and ROW_*. */
 enum {
     PANELS = 64,          /* columns of a chunk are multiples of this: whole panels of every kernel, both types */
     ROWS = 48,            /* rows of a chunk are multiples of this (whole tiles of 6, 8, 12 and 16) ... */
     MAX_ROWS = 192,       /* ... and at most this many: 192 rows of A by one block of K are 144 KB */
     MAX_COLUMNS = 1024,
+    COPY_A_LEAST = 256,   /* M, N and K from which an A that lies in columns is copied once, not by every chunk */
     DEEP_K = 256,         /* where sums are longer ... */
     DEEP_COLUMNS = 128,   /* ... chunks have at most so many columns: their part of B stays in the L2 cache for all rows */
     MAX_CHUNKS = 32,
@@ -34,6 +37,7 @@ enum {
     MIN_OWN_ROWS = 48,       /* rows of a chunk that copies B for itself, at least ... */
     OWN_ROWS = 128,          /* ... and about; from ... */
     MAX_OWN_ROWS = 1024,     /* ... so many rows in all on one copy serves all */
+    ROW_MIN_K = 32,       /* below, the lanes of a row product would be added up longer than they were filled */
     SPLIT_MIN_K = 1024,   /* a sum is cut only if it is at least this long ... */
     SPLIT_DEPTH = 512,    /* ... into pieces about this long ... */
     SPLIT_MAX = 16,       /* ... at most so many ... */
@@ -46,6 +50,7 @@ typedef struct plan {
     int64_t batches;    /* product of the batch dimensions */
     int64_t b_batches;  /* different matrices B: 1 or batches */
     bool empty, dot, turned;
+    bool copy_a;        /* A lies in columns and many panels read it: it is copied into rows first */
     int b_form;
     int64_t splits, depth;            /* pieces of K and the length of one */
     int64_t rows, row_chunks;         /* per chunk, and how many */
@@ -53,8 +58,9 @@ typedef struct plan {
     int64_t group;                    /* batches per chunk where a product is small */
     size_t pack_bytes, packed_bytes;  /* of one B (one piece of K), of all */
     size_t part_bytes;                /* of all partial sums */
+    size_t a_bytes;                   /* of A's copy */
     char *c, *sums;                   /* sums: where the products are written; C, or what finish keeps */
-    char *scratch, *parts;
+    char *scratch, *parts, *a_copy;
     const char *a, *b, *bias;
 } plan;
 
@@ -146,6 +152,8 @@ static plan make_plan(const fnn_product *given, const type_info *t) {
         l.pack_bytes = round_bytes((size_t)(round_up(p->N, t->lanes) * l.depth) * t->size);
         l.packed_bytes = l.pack_bytes * (size_t)(l.b_batches * l.splits);
     }
+    l.copy_a = p->a_row == 1 && p->a_col != 1 && p->batch_ndim == 0 && l.splits == 1 && p->M >= COPY_A_LEAST && p->N >= COPY_A_LEAST && p->K >= COPY_A_LEAST;
+    if (l.copy_a) l.a_bytes = round_bytes((size_t)(p->M * p->K) * t->size);
     if (l.splits > 1) l.part_bytes = (size_t)(l.splits * p->M * p->N) * t->size;
     return l;
 }
@@ -189,6 +197,15 @@ static const char *b_piece(const plan *l, int64_t b_index, int64_t split, int64_
 static char *packed_piece(const plan *l, int64_t b_index, int64_t split, int64_t column) {
     char *first = l->scratch + (size_t)(b_index * l->splits + split) * l->pack_bytes;
     return first + column * piece_depth(l, split) * (int64_t)l->t->size;
+}
+
+/* Region 0: chunk = rows of A. */
+static void copy_a_chunk(void *ctx, int64_t chunk) {
+    const plan *l = ctx;
+    const fnn_product *p = &l->p;
+    const int64_t row = chunk * ROWS, to[2] = {p->K, 1}, from[2] = {p->a_row, p->a_col};
+    fnn_k.copy_2d[l->t == &F32 ? 2 : 3](l->a_copy + row * p->K * (int64_t)l->t->size, bytes_at(l->a, row * p->a_row, l),
+                                        min64(ROWS, p->M - row), p->K, to, from);
 }
 
 /* Region 1: chunk = (B, piece of K, block of columns). */
@@ -282,6 +299,12 @@ static void run(plan *l) {
         return;
     }
     l->parts = l->scratch + l->packed_bytes;
+    l->a_copy = l->parts + round_bytes(l->part_bytes);
+    if (l->copy_a) {
+        fnn_parallel(ceil_div(p->M, ROWS), (double)(p->M * p->K), copy_a_chunk, l);
+        l->a = l->a_copy;
+        l->p.a_row = p->K, l->p.a_col = 1;
+    }
     const int64_t chunks = ceil_div(l->batches, l->group) * l->splits * l->row_chunks * l->column_chunks;
     if (l->b_form == FNN_GEMM_PACKED) {
         const int64_t packs = l->b_batches * l->splits;
@@ -307,6 +330,38 @@ static void run_small(const fnn_product *p, const type_info *t, char *c, char *s
     finish_block(p, t, c, sums, 0, p->M, p->N);
 }
 
+/* One row (generation): B is read once, so nothing is packed, and its columns are shared out. */
+static bool is_row(const fnn_product *p) { return p->batch_ndim == 0 && p->M == 1 && p->N > 1 && p->K >= ROW_MIN_K; }
+
+typedef struct row_job {
+    const fnn_product *p;
+    const type_info *t;
+    char *c, *sums;
+    const char *a, *b, *bias;
+    int64_t columns; /* of a chunk */
+} row_job;
+
+static void row_chunk(void *ctx, int64_t chunk) {
+    const row_job *j = ctx;
+    const fnn_product *p = j->p;
+    const int64_t first = chunk * j->columns, n = min64(j->columns, p->N - first), size = (int64_t)j->t->size, at = first * size;
+    char *c = j->sums + at;
+    const char *b = j->b + first * p->b_col * size;
+    const char *add = p->accumulate ? c : p->has_bias ? j->bias + at : NULL;
+    if (j->t == &F32) fnn_k.f32.row_product((float *)c, (const float *)j->a, (const float *)b, (const float *)add, n, p->K, p->b_row, p->b_col);
+    else fnn_k.f64.row_product((double *)c, (const double *)j->a, (const double *)b, (const double *)add, n, p->K, p->b_row, p->b_col);
+    finish_block(p, j->t, j->c, j->sums, at, 1, n);
+}
+
+/* `scratch` is for an a that is not contiguous. */
+static void run_row(const fnn_product *p, const type_info *t, char *c, char *sums, const char *a, const char *b, const char *bias, char *scratch) {
+    const int64_t size = (int64_t)t->size;
+    row_job j = {p, t, c, sums, a, b, bias, round_up(min64(p->N, ceil_div(CHUNK_WORK, 8 * p->K)), PANELS)};
+    for (int64_t k = 0; p->a_col != 1 && k < p->K; k++) memcpy(scratch + k * size, a + k * p->a_col * size, t->size);
+    if (p->a_col != 1) j.a = scratch;
+    fnn_parallel(ceil_div(p->N, j.columns), (double)(p->N * p->K) * 0.05, row_chunk, &j);
+}
+
 /* A product that the library has made is finished in a pass of its own. */
 typedef struct finish_job {
     const fnn_product *p;
@@ -321,10 +376,11 @@ static void finish_chunk(void *ctx, int64_t chunk) {
 }
 
 static size_t scratch_bytes(const fnn_product *p, const type_info *t) {
+    if (is_row(p)) return p->a_col == 1 ? 0 : round_bytes((size_t)p->K * t->size);
     if (is_small(p)) return 0;
     if (fnn_product_is_large(p, t->size)) return fnn_product_large_scratch(p, t->size);
     const plan l = make_plan(p, t);
-    return l.packed_bytes + l.part_bytes;
+    return l.packed_bytes + round_bytes(l.part_bytes) + l.a_bytes;
 }
 
 size_t fnn_product_scratch_f32(const fnn_product *p) { return scratch_bytes(p, &F32); }
@@ -333,6 +389,10 @@ size_t fnn_product_scratch_f64(const fnn_product *p) { return scratch_bytes(p, &
 static void run_product(const fnn_product *p, const type_info *t, void *c, const void *a, const void *b, const void *bias,
                         void *scratch) {
     char *sums = p->finish && p->finish->sums ? p->finish->sums : c;
+    if (is_row(p)) {
+        run_row(p, t, c, sums, a, b, bias, scratch);
+        return;
+    }
     if (is_small(p)) {
         run_small(p, t, c, sums, a, b, bias);
         return;

@@ -4,8 +4,9 @@
  *
  * Invariant: a result depends on values, shapes and type only, never on strides, threads or instruction set. Every element of
  * C is a sum of blocks, in order, each one chain of fma over 256 consecutive k that starts from 0 (kernels/gemm.h; up to K = 256
- * that is a single chain), with three exceptions, functions of (M, N, K) alone:
+ * that is a single chain), with exceptions that are functions of (M, N, K) alone:
  *   - M = N = 1 is an inner product: 64 lanes (float) or 32 (double), then a fixed tree (kernels/dot.h);
+ *   - without batch dimensions, M = 1 with K >= 32: 16 lanes (float) or 8 (double), then the same tree;
  *   - without batch dimensions, a K that is long for a small C (weight gradients) is cut into equal pieces whose sums are added
  *     in order (fnn_product_splits);
  *   - without batch dimensions, where M, N and K are all large, OpenBLAS adds up in its own order (product_large.h).
