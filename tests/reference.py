@@ -49,10 +49,9 @@ def lgamma(x: Any) -> Any:
 
 @oracle
 def digamma(x: Any) -> Any:
-    steps = np.arange(4096)  # psi(x) = psi(x + n) - sum 1/(x + i)
-    far = np.asarray(x, np.float64)[..., None] + steps
+    far = np.asarray(x, np.float64)[..., None] + np.arange(32)  # psi(x) = psi(x + n) - sum 1/(x + i)
     z = far[..., -1] + 1
-    return np.log(z) - 0.5 / z - 1 / (12 * z * z) - (1 / far).sum(-1)
+    return np.log(z) - 1 / (2 * z) - 1 / (12 * z**2) + 1 / (120 * z**4) - 1 / (252 * z**6) - (1 / far).sum(-1)
 
 
 @oracle

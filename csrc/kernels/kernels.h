@@ -40,9 +40,9 @@ enum {
 };
 enum {
 #define FNN_TERNARY_RIU(name, expr) FNN_T_##name,
-#define FNN_TERNARY_R FNN_TERNARY_RIU
+#define FNN_TERNARY_WORD FNN_TERNARY_RIU
 #define FNN_WHERE FNN_TERNARY_RIU
-#define FNN_QUATERNARY_R FNN_TERNARY_RIU
+#define FNN_QUATERNARY_WORD FNN_TERNARY_RIU
 #include "kernels/loops.def"
 #include "kernels/loops_end.inc"
     FNN_T_COUNT

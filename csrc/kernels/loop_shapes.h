@@ -99,12 +99,4 @@
             } \
         } \
     }
-
-#define FNN_LOOP4(fn, T, expr) \
-    static void fn(char *const *ptr, const int64_t *s, int64_t n) { \
-        for (int64_t i = 0; i < n; i++) { \
-            const T a = FNN_AT(T, i, 1), b = FNN_AT(T, i, 2), c = FNN_AT(T, i, 3), d = FNN_AT(T, i, 4); \
-            *(T *)(ptr[0] + i * s[0]) = (expr); \
-        } \
-    }
 #endif

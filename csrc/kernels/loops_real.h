@@ -47,6 +47,12 @@ static inline vr K(softplus_all_word)(vr x) {
 /* torch's softplus is x itself above its threshold of 20 */
 static inline vr K(softplus_word)(vr x) { return vr_select(vr_lt(vr_set1(20), x), x, vr_log1p(vr_exp(x))); }
 
+/* a + w (b - a), from the nearer end */
+static inline vr K(lerp_word)(vr a, vr b, vr w) {
+    vr d = vr_sub(b, a), half = vr_set1((real)0.5);
+    return vr_select(vr_lt(vr_abs(w), half), vr_fma(w, d, a), vr_fma(vr_sub(w, vr_set1(1)), d, b));
+}
+
 /* ---- scalar helpers ---- */
 
 /* fmod moved to the sign of b: torch's remainder, Python's % */
@@ -63,30 +69,6 @@ static inline real K(floor_divide_one)(real a, real b) {
     real f = FNN_LIBM(floor)(q);
     return q - f > (real)0.5 ? f + 1 : f;
 }
-/* The inverse of erf: a start from Giles, "Approximating the erfinv function" (2010), then Newton steps in double. */
-static inline real K(erfinv_one)(real y) {
-    double a = fabs((double)y);
-    if (!(a < 1)) return a == 1 ? (real)copysign(INFINITY, (double)y) : (real)NAN;
-    double w = -log((1 - a) * (1 + a)), x;
-    if (w < 5) {
-        w -= 2.5;
-        x = ((((((((2.81022636e-08 * w + 3.43273939e-07) * w - 3.5233877e-06) * w - 4.39150654e-06) * w + 0.00021858087) * w -
-               0.00125372503) * w - 0.00417768164) * w + 0.246640727) * w + 1.50140941);
-    } else {
-        w = sqrt(w) - 3;
-        x = ((((((((-0.000200214257 * w + 0.000100950558) * w + 0.00134934322) * w - 0.00367342844) * w + 0.00573950773) * w -
-               0.0076224613) * w + 0.00943887047) * w + 1.00167406) * w + 2.83297682);
-    }
-    x *= a;
-    /* Newton on erf for small a, on erfc near 1, where 1 - a is exact */
-    for (int i = 0; i < 3; i++) {
-        double err = a < 0.5 ? erf(x) - a : (1 - a) - erfc(x);
-        double slope = 1.1283791670955126 * exp(-x * x);
-        if (slope > 0) x -= err / slope;
-    }
-    return (real)copysign(x, (double)y);
-}
-
 /* psi = lgamma': its asymptotic series from 10 on, psi(x) = psi(x + 1) - 1/x below, psi(x) = psi(1 - x) - pi / tan(pi x)
  * left of 0, where it has a pole at every integer. */
 static inline real K(digamma_one)(real a) {
@@ -150,42 +132,76 @@ static inline real K(trigamma_one)(real a) {
             FNN_STORE_STRIDED(ptr[0] + i * s[0], s[0], t, m); \
         } \
     }
-#define FNN_BINARY_WORD(name, expr) \
-    static void K(b_##name)(char *const *ptr, const int64_t *s, int64_t n) { \
-        int64_t i = 0; \
-        if (s[0] == sizeof(real) && s[1] == sizeof(real) && s[2] == sizeof(real)) { \
+/* Operand k of the loops below: pointer and step. A number (stride 0) is laid out as a word and read again and again. */
+#define FNN_OPERAND(k) \
+    real fill##k[VR]; \
+    const real *p##k = (const real *)ptr[k]; \
+    const int64_t step##k = s[k] != 0; \
+    if (!step##k) { \
+        vr_store(fill##k, vr_set1(*p##k)); \
+        p##k = fill##k; \
+    }
+#define FNN_DENSE(k) (s[k] == sizeof(real) || s[k] == 0)
+#define FNN_WHOLE(name, k) const vr name = vr_load(p##k + i * step##k)
+#define FNN_PART(name, k) const vr name = vr_load_n(p##k + i * step##k, n - i)
+#define FNN_GATHER(name, k) \
+    real g##k[VR] = {0}; \
+    FNN_LOAD_STRIDED(g##k, ptr[k] + i * s[k], s[k], m); \
+    const vr name = vr_load(g##k)
+/* The same over several operands: ALL(what) applies a macro to each, `dense` tests their strides. */
+#define FNN_WORDS(fn, ALL, operands, dense, expr) \
+    static void fn(char *const *ptr, const int64_t *s, int64_t n) { \
+        if (n <= 0) return; \
+        if (s[0] == sizeof(real) && dense) { \
             real *o = (real *)ptr[0]; \
-            const real *x = (const real *)ptr[1], *y = (const real *)ptr[2]; \
+            int64_t i = 0; \
+            operands; \
             for (; i + VR <= n; i += VR) { \
-                vr a = vr_load(x + i), b = vr_load(y + i); \
+                ALL(FNN_WHOLE); \
                 vr_store(o + i, expr); \
             } \
             if (i < n) { \
-                vr a = vr_load_n(x + i, n - i), b = vr_load_n(y + i, n - i); \
+                ALL(FNN_PART); \
                 vr_store_n(o + i, n - i, expr); \
             } \
             return; \
         } \
-        for (; i < n; i += VR) { \
-            real t[VR] = {0}, u[VR] = {0}; \
-            int64_t m = n - i < VR ? n - i : VR; \
-            FNN_LOAD_STRIDED(t, ptr[1] + i * s[1], s[1], m); \
-            FNN_LOAD_STRIDED(u, ptr[2] + i * s[2], s[2], m); \
-            vr a = vr_load(t), b = vr_load(u); \
-            vr_store(t, expr); \
-            FNN_STORE_STRIDED(ptr[0] + i * s[0], s[0], t, m); \
+        for (int64_t i = 0; i < n; i += VR) { \
+            real r[VR]; \
+            const int64_t m = n - i < VR ? n - i : VR; \
+            ALL(FNN_GATHER); \
+            vr_store(r, expr); \
+            FNN_STORE_STRIDED(ptr[0] + i * s[0], s[0], r, m); \
         } \
     }
+#define FNN_OPERANDS2(what) what(a, 1); what(b, 2)
+#define FNN_OPERANDS3(what) FNN_OPERANDS2(what); what(c, 3)
+#define FNN_OPERANDS4(what) FNN_OPERANDS3(what); what(d, 4)
+#define FNN_BINARY_WORD(name, expr) \
+    FNN_WORDS(K(b_##name), FNN_OPERANDS2, FNN_OPERAND(1) FNN_OPERAND(2), FNN_DENSE(1) && FNN_DENSE(2), expr)
+#define FNN_TERNARY_WORD(name, expr) \
+    FNN_WORDS(K(t_##name), FNN_OPERANDS3, FNN_OPERAND(1) FNN_OPERAND(2) FNN_OPERAND(3), \
+              FNN_DENSE(1) && FNN_DENSE(2) && FNN_DENSE(3), expr)
+#define FNN_QUATERNARY_WORD(name, expr) \
+    FNN_WORDS(K(t_##name), FNN_OPERANDS4, FNN_OPERAND(1) FNN_OPERAND(2) FNN_OPERAND(3) FNN_OPERAND(4), \
+              FNN_DENSE(1) && FNN_DENSE(2) && FNN_DENSE(3) && FNN_DENSE(4), expr)
 #define FNN_UNARY_R(name, expr) FNN_LOOP1(K(u_##name), real, real, real, expr)
 #define FNN_UNARY_R_TO_BOOL(name, expr) FNN_LOOP1(K(u_##name), uint8_t, real, real, expr)
 #define FNN_UNARY_TO_BOOL FNN_UNARY_R_TO_BOOL
 #define FNN_BINARY_R(name, expr) FNN_LOOP2(K(b_##name), real, real, real, expr)
 #define FNN_BINARY_TO_BOOL(name, expr) FNN_LOOP2(K(b_##name), uint8_t, real, real, expr)
-#define FNN_TERNARY_R(name, expr) FNN_LOOP3(K(t_##name), real, real, real, expr)
-#define FNN_TERNARY_RIU FNN_TERNARY_R
+#define FNN_TERNARY_RIU(name, expr) FNN_LOOP3(K(t_##name), real, real, real, expr)
 #define FNN_WHERE(name, expr) FNN_LOOP3(K(t_##name), real, uint8_t, real, expr)
-#define FNN_QUATERNARY_R(name, expr) FNN_LOOP4(K(t_##name), real, expr)
 #include "kernels/loops.def"
 #include "kernels/loops_end.inc"
+#undef FNN_OPERAND
+#undef FNN_DENSE
+#undef FNN_WHOLE
+#undef FNN_PART
+#undef FNN_GATHER
+#undef FNN_WORDS
+#undef FNN_OPERANDS2
+#undef FNN_OPERANDS3
+#undef FNN_OPERANDS4
 #undef FNN_LOAD_STRIDED
 #undef FNN_STORE_STRIDED

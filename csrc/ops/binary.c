@@ -140,7 +140,7 @@ static fnn_status forward_pow(fnn_call *c) {
     }
     if ((e->flags & FNN_T_NUMBER) && fnn_dtype_is_float(dtype))
         special = pow_special(e->dtype == FNN_F64 ? *(double *)e->data : (double)*(int64_t *)e->data);
-    if (special < 0) return fnn_run_loop("pow", fnn_k.binary[FNN_B_pow][dtype], c->out, c->in, 2, dtype, 15);
+    if (special < 0) return fnn_run_loop("pow", fnn_k.binary[FNN_B_pow][dtype], c->out, c->in, 2, dtype, 4);
     static const int loops[] = {FNN_U_square, FNN_U_cube, FNN_U_sqrt, FNN_U_rsqrt, FNN_U_reciprocal, FNN_U_reciprocal_square};
     return fnn_run_loop("pow", fnn_k.unary[loops[special]][dtype], c->out, c->in, 1, dtype, 0.6);
 }
@@ -184,29 +184,46 @@ static fnn_status back_div(fnn_backcall *b) {
     return fnn_give_sum(&x, &b->dx[1], fnn_x2(&x, &fnn_op_MUL, fnn_x1(&x, &fnn_op_NEG, dy), ratio), &b->in_geom[1]);
 }
 
-/* A number keeps its weight in promotion when it is saved. */
-static fnn_status back_pow(fnn_backcall *b) {
+/* dx = dy (2 x) or dy (3 x^2) in one pass, rounded as the formula of any other exponent rounds. */
+static fnn_status whole_power(fnn_tensor *dx, const fnn_tensor *dy, const fnn_tensor *base, double exponent) {
+    const fnn_tensor number = fnn_number_f64(&exponent), *in[3] = {dy, base, &number};
+    fnn_tensor out = {.dtype = dy->dtype};
+    fnn_tensor_set_geometry(&out, dy->ndim, dy->shape, NULL);
+    fnn_keep_layout(&out, in, 2);
+    FNN_TRY(fnn_tensor_alloc(&out));
+    *dx = out;
+    return fnn_run_loop("pow", fnn_k.ternary[exponent == 2 ? FNN_T_square_backward : FNN_T_cube_backward][dy->dtype], &out, in, 3, dy->dtype, 0.7);
+}
+
+/* dy * (e * base^(e-1)); zero where e is 0. A number keeps its weight in promotion when it is saved. */
+static fnn_status back_base(fnn_backcall *b) {
     const fnn_tensor *dy = b->dy[0], *base = &b->in[0], *e = &b->in[1];
-    if (b->need[0]) { /* dy * (e * base^(e-1)); zero where e is 0 */
-        FNN_EXPR(x);
-        const fnn_tensor *slope;
-        if ((e->flags & FNN_T_NUMBER) || e->ndim == 0) {
-            double value = 0;
-            char *ptr[2] = {(char *)&value, e->data};
-            int64_t stride[2] = {0, 0};
-            fnn_k.cast[e->dtype][FNN_F64](ptr, stride, 1);
-            if (value == 0) return fnn_zeros(&b->dx[0], &b->in_geom[0]);
-            slope = fnn_x2(&x, &fnn_op_MUL, fnn_x2(&x, &fnn_op_POW, base, fnn_xnum(&x, value - 1)), fnn_xnum(&x, value));
-        } else {
-            const fnn_tensor *less = fnn_x2(&x, &fnn_op_SUB, e, fnn_xnum(&x, 1));
-            const fnn_tensor *plain = fnn_x2(&x, &fnn_op_MUL, e, fnn_x2(&x, &fnn_op_POW, base, less));
-            slope = fnn_x3(&x, &fnn_op_WHERE, fnn_x2(&x, &fnn_op_EQ, e, fnn_xnum(&x, 0)), fnn_xnum(&x, 0), plain);
-        }
-        FNN_TRY(fnn_give_sum(&x, &b->dx[0], fnn_x2(&x, &fnn_op_MUL, dy, slope), &b->in_geom[0]));
+    FNN_EXPR(x);
+    const fnn_tensor *slope;
+    if ((e->flags & FNN_T_NUMBER) || e->ndim == 0) {
+        double value = 0;
+        char *ptr[2] = {(char *)&value, e->data};
+        int64_t stride[2] = {0, 0};
+        fnn_k.cast[e->dtype][FNN_F64](ptr, stride, 1);
+        if (value == 0) return fnn_zeros(&b->dx[0], &b->in_geom[0]);
+        if ((value == 2 || value == 3) && base->dtype == dy->dtype && fnn_same_shape(base, dy)) return whole_power(&b->dx[0], dy, base, value);
+        slope = fnn_x2(&x, &fnn_op_MUL, fnn_x2(&x, &fnn_op_POW, base, fnn_xnum(&x, value - 1)), fnn_xnum(&x, value));
+    } else {
+        const fnn_tensor *less = fnn_x2(&x, &fnn_op_SUB, e, fnn_xnum(&x, 1));
+        const fnn_tensor *plain = fnn_x2(&x, &fnn_op_MUL, e, fnn_x2(&x, &fnn_op_POW, base, less));
+        slope = fnn_x3(&x, &fnn_op_WHERE, fnn_x2(&x, &fnn_op_EQ, e, fnn_xnum(&x, 0)), fnn_xnum(&x, 0), plain);
     }
+    return fnn_give_sum(&x, &b->dx[0], fnn_x2(&x, &fnn_op_MUL, dy, slope), &b->in_geom[0]);
+}
+
+/* The exponent's gradient is dy * y * log(base), zero where base is 0 and e >= 0. y is computed anew: an exponent rarely wants
+ * a gradient, and a kept y would be one more tensor in memory for each x**3 of a model. */
+static fnn_status back_pow(fnn_backcall *b) {
+    if (b->need[0]) FNN_TRY(back_base(b));
     if (!b->need[1]) return FNN_OK;
-    FNN_EXPR(x); /* dy * y * log(base); zero where base is 0 and e >= 0 */
-    const fnn_tensor *slope = fnn_x2(&x, &fnn_op_MUL, &b->out[0], fnn_x1(&x, &fnn_op_LOG, fnn_xto(&x, base, dy->dtype)));
+    const fnn_tensor *dy = b->dy[0], *base = &b->in[0], *e = &b->in[1];
+    FNN_EXPR(x);
+    const fnn_tensor *slope = fnn_x2(&x, &fnn_op_MUL, fnn_x2(&x, &fnn_op_POW, base, e), fnn_x1(&x, &fnn_op_LOG, fnn_xto(&x, base, dy->dtype)));
     const fnn_tensor *flat = fnn_x2(&x, &fnn_op_LOGICAL_AND, fnn_x2(&x, &fnn_op_EQ, base, fnn_xnum(&x, 0)), fnn_x2(&x, &fnn_op_GE, e, fnn_xnum(&x, 0)));
     const fnn_tensor *safe = fnn_x3(&x, &fnn_op_WHERE, flat, fnn_xnum(&x, 0), slope);
     return fnn_give_sum(&x, &b->dx[1], fnn_x2(&x, &fnn_op_MUL, dy, safe), &b->in_geom[1]);
@@ -278,7 +295,7 @@ BINARY(ADD, "add", "AddBackward0", add, plan_add, forward_add, .backward = back_
 BINARY(SUB, "sub", "SubBackward0", sub, plan_add, forward_add, .grad_name_of = fnn_grad_name_sub, .backward = back_add)
 BINARY(MUL, "mul", "MulBackward0", mul, plan_arithmetic, forward_same, .save_in = {2, 1}, .backward = back_mul)
 BINARY(DIV, "div", "DivBackward0", div, plan_div, forward_div, .grad_name_of = fnn_grad_name_div, .inspect = inspect_divisor, .save_in = {2, 3}, .backward = back_div)
-BINARY(POW, "pow", "PowBackward0", pow, plan_arithmetic, forward_pow, .grad_name_of = fnn_grad_name_pow, .inspect = inspect_pow, .save_in = {3, 3}, .save_out = 1, .backward = back_pow)
+BINARY(POW, "pow", "PowBackward0", pow, plan_arithmetic, forward_pow, .grad_name_of = fnn_grad_name_pow, .inspect = inspect_pow, .save_in = {3, 3}, .backward = back_pow)
 BINARY(MAXIMUM, "maximum", "MaximumBackward0", maximum, plan_arithmetic, forward_same, .save_in = {3, 3}, .backward = back_extreme)
 BINARY(MINIMUM, "minimum", "MinimumBackward0", minimum, plan_arithmetic, forward_same, .save_in = {3, 3}, .backward = back_extreme)
 BINARY(ATAN2, "atan2", "Atan2Backward0", atan2, plan_float, forward_same, .save_in = {3, 3}, .backward = back_atan2)

@@ -11,6 +11,7 @@
 /* how many words the register file holds: kernels choose their tiles by it */
 #define FNN_WORD_REGISTERS 8
 #define FNN_WORD static inline __attribute__((always_inline, unused))
+#define FNN_FUNCTION FNN_WORD /* of many words: exp and its kind */
 
 typedef struct vf { __m256 lo, hi; } vf;
 typedef vf vf_mask; /* all ones or all zeros per lane */

@@ -11,6 +11,7 @@
 /* how many words the register file holds: kernels choose their tiles by it */
 #define FNN_WORD_REGISTERS 8
 #define FNN_WORD static inline __attribute__((always_inline, unused))
+#define FNN_FUNCTION FNN_WORD /* of many words: exp and its kind */
 
 typedef struct vf { float32x4_t q[4]; } vf;
 typedef struct vf_int { uint32x4_t q[4]; } vf_int;

@@ -12,6 +12,8 @@
 /* how many words the register file holds: kernels choose their tiles by it */
 #define FNN_WORD_REGISTERS 1
 #define FNN_WORD static inline __attribute__((unused))
+/* Functions of many words stay calls here: sixteen lanes times fifty words inlined everywhere would take the compiler minutes. */
+#define FNN_FUNCTION static __attribute__((noinline, unused))
 
 typedef struct vf { float v[16]; } vf;
 typedef struct vf_mask { uint8_t v[16]; } vf_mask; /* 0 or 1 */

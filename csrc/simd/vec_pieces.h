@@ -86,33 +86,33 @@ static const float fnn_erf_pieces[8][16] = {
 };
 
 /* The polynomial of piece i (low four bits) of degree 6 at t */
-FNN_WORD vf vf_piece(vf t, vf_int i, const float (*c)[16]) {
+FNN_FUNCTION vf vf_piece(vf t, vf_int i, const float (*c)[16]) {
     const vf r = vf_sub(t, vf_lookup(c[0], i));
     vf p = vf_lookup(c[7], i);
     for (int k = 6; k > 0; k--) p = vf_fma(p, r, vf_lookup(c[k], i));
     return p;
 }
 /* The nearest integer to t * scale, 0 <= t * scale < 2^22, in the low bits */
-FNN_WORD vf_int vf_nearest_bits(vf t, float scale) { return vf_bits(vf_fma(t, vf_set1(scale), vf_set1(8388608.0f))); }
+FNN_FUNCTION vf_int vf_nearest_bits(vf t, float scale) { return vf_bits(vf_fma(t, vf_set1(scale), vf_set1(8388608.0f))); }
 
 /* Pieces of |x| + 1 by exponent and two bits of mantissa; 1 from 9 on. Within 1 ULP. */
-FNN_WORD vf vf_tanh(vf x) {
+FNN_FUNCTION vf vf_tanh(vf x) {
     const vf t = vf_min(vf_set1(9.5f), vf_abs(x)); /* NaN passes */
     return vf_copysign(vf_piece(t, vf_ishr(vf_bits(vf_add(t, vf_set1(1.0f))), 21), fnn_tanh_pieces), x);
 }
 /* Pieces of width 1 / 3.7; 1 from 3.92 on. Within 2 ULP. */
-FNN_WORD vf vf_erf(vf x) {
+FNN_FUNCTION vf vf_erf(vf x) {
     const vf t = vf_min(vf_set1(4.0f), vf_abs(x));
     return vf_copysign(vf_piece(t, vf_nearest_bits(t, 3.7f), fnn_erf_pieces), x);
 }
 /* The normal distribution's tail Q(t) = (1 - erf(t / sqrt 2)) / 2 for t >= 0, never negative; 0 from 6.35 on. 2e-8 absolute. */
-FNN_WORD vf vf_normal_tail(vf t) {
+FNN_FUNCTION vf vf_normal_tail(vf t) {
     t = vf_min(vf_set1(6.5625f), t);
     const vf q = vf_piece(t, vf_nearest_bits(t, 16.0f / 7), fnn_normal_tail_pieces);
     return vf_max(vf_set1(0.0f), q);
 }
 /* Q(t) - t e^(-t^2/2) / sqrt(2 pi) = d/dt (t Q(t)) for t >= 0; 0 from 6.35 on. 2e-8 absolute. */
-FNN_WORD vf vf_normal_bend(vf t) {
+FNN_FUNCTION vf vf_normal_bend(vf t) {
     t = vf_min(vf_set1(6.5625f), t);
     return vf_piece(t, vf_nearest_bits(t, 16.0f / 7), fnn_normal_bend_pieces);
 }
