@@ -148,4 +148,4 @@ def chart(path: str, png: str) -> None:
     axes.set_ylim(-0.6, len(cases) - 0.4)
     axes.legend(fontsize=6, loc="lower right")
     figure.tight_layout()
-    figure.savefig(png, dpi=85, pil_kwargs={"optimize": True})
+    figure.savefig(png, dpi=80, pil_kwargs={"optimize": True})
