@@ -3,7 +3,7 @@
  * Rows of a batch never meet, so a task walks all time steps of its rows alone: no barrier between steps, and the state stays
  * in the cache. Each kind is two functions, one step forward and one step back (rnn.h, lstm.h, gru.h); the walk over the
  * steps and the products that need no order are in recurrent_walk.h.
- * Invariant: products are chains over increasing index (kernels/gemm.h); a row's results do not depend on the rows beside it.
+ * Invariant: products add up as kernels/gemm.h says; a row's results do not depend on the rows beside it.
  * Read next: recurrent_task.h (formulas, layouts), recurrent_walk.h. */
 
 #define AT(type, p, i) ((type *)(p) + (i))
