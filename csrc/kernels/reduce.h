@@ -40,18 +40,28 @@ static void K(sumsq_rows)(real *y, const real *x, int64_t rows, int64_t n, int64
 }
 #undef FNN_SQUARES
 
-/* Lane products over 2 accumulators (words in turn), then the lane tree. */
+/* *p times v, and what rounding took from it: the exact product is *p + *err up to second order */
+FNN_WORD void K(times)(vr *p, vr *err, vr v) {
+    vr q = vr_mul(*p, v);
+    *err = vr_fma(*err, v, vr_fma(*p, v, vr_neg(q)));
+    *p = q;
+}
+/* Lane products over 2 accumulators (words in turn), then the lane tree. Rounding errors of n factors add up whatever their
+ * order, so each accumulator carries its own. */
 FNN_WORD vr K(product_word)(const real *x, int64_t n) {
-    vr p = vr_set1(1), q = p;
+    vr p = vr_set1(1), q = p, dp = vr_set1(0), dq = dp;
     int64_t i = 0;
     for (; i + 2 * VR <= n; i += 2 * VR) {
-        p = vr_mul(p, vr_load(x + i));
-        q = vr_mul(q, vr_load(x + i + VR));
+        K(times)(&p, &dp, vr_load(x + i));
+        K(times)(&q, &dq, vr_load(x + i + VR));
     }
     for (; i < n; i += VR) {
         vr v = K(get)(x + i, n - i);
-        p = vr_mul(p, n - i < VR ? vr_select(vr_mask_first(n - i), v, vr_set1(1)) : v);
+        K(times)(&p, &dp, n - i < VR ? vr_select(vr_mask_first(n - i), v, vr_set1(1)) : v);
     }
+    /* beside an infinite product or zero there is no error to speak of */
+    p = vr_select(vr_lt(vr_abs(dp), vr_abs(p)), vr_add(p, dp), p);
+    q = vr_select(vr_lt(vr_abs(dq), vr_abs(q)), vr_add(q, dq), q);
     return vr_mul(p, q);
 }
 static void K(prod_rows)(real *y, const real *x, int64_t rows, int64_t n, int64_t x_stride) {

@@ -20,17 +20,29 @@ static bool largest(const fnn_op *op) { return op == &fnn_op_MAX || op == &fnn_o
             if (index) index[r] = best;                                                                              \
         }                                                                                                            \
     }
-INTEGER_ROWS(int64_t)
 INTEGER_ROWS(int32_t)
 INTEGER_ROWS(uint8_t)
 
-static void find(int dtype, void *y, int64_t *index, const void *x, int64_t rows, int64_t n, bool up) {
-    switch (dtype) {
-    case FNN_F32: (up ? fnn_k.f32.max_rows : fnn_k.f32.min_rows)(y, index, x, rows, n, n); break;
-    case FNN_F64: (up ? fnn_k.f64.max_rows : fnn_k.f64.min_rows)(y, index, x, rows, n, n); break;
-    case FNN_I64: rows_int64_t(y, index, x, rows, n, up); break;
-    case FNN_I32: rows_int32_t(y, index, x, rows, n, up); break;
-    default: rows_uint8_t(y, index, x, rows, n, up);
+typedef struct task {
+    int dtype;
+    bool up;
+    int64_t n;
+    char *y;        /* (rows,) or NULL */
+    int64_t *index; /* (rows,) or NULL */
+    const char *x;  /* (rows, n) */
+} task;
+
+static void find(const void *ctx, int64_t first, int64_t rows) {
+    const task *t = ctx;
+    int64_t n = t->n, size = fnn_itemsize[t->dtype], *index = t->index ? t->index + first : NULL;
+    void *y = t->y ? t->y + first * size : NULL;
+    const void *x = t->x + first * n * size;
+    switch (t->dtype) {
+    case FNN_F32: (t->up ? fnn_k.f32.max_rows : fnn_k.f32.min_rows)(y, index, x, rows, n, n); break;
+    case FNN_F64: (t->up ? fnn_k.f64.max_rows : fnn_k.f64.min_rows)(y, index, x, rows, n, n); break;
+    case FNN_I64: (t->up ? fnn_k.i64_max_rows : fnn_k.i64_min_rows)(y, index, x, rows, n, n); break;
+    case FNN_I32: rows_int32_t(y, index, x, rows, n, t->up); break;
+    default: rows_uint8_t(y, index, x, rows, n, t->up);
     }
 }
 
@@ -72,7 +84,8 @@ static fnn_status forward(fnn_call *c) {
     FNN_TRY(fnn_reduction_rows(&r, c->in[0], &rows));
     bool index_only = c->out[0].dtype == FNN_I64 && (c->op == &fnn_op_ARGMAX || c->op == &fnn_op_ARGMIN);
     int64_t *index = index_only ? (int64_t *)c->out[0].data : c->n_out > 1 ? (int64_t *)c->out[1].data : NULL;
-    find(rows.dtype, index_only ? NULL : c->out[0].data, index, rows.data, r.rows, r.n, largest(c->op));
+    task t = {.dtype = rows.dtype, .up = largest(c->op), .n = r.n, .y = index_only ? NULL : c->out[0].data, .index = index, .x = rows.data};
+    fnn_reduction_each(&r, 0.2, find, &t);
     fnn_tensor_unref(&rows);
     return FNN_OK;
 }

@@ -1,6 +1,7 @@
 /* See places.h. Lines along the last dimension of the grid: where one index holds for the whole line it is a block copy (or a
- * vector add), else a loop over elements. Reads are split among threads by lines; writes are not, their order counts. Only sums
- * of whole rows into a table are, by strips of columns, each of which is summed by one thread in index order. */
+ * vector add), else a loop over elements. Reads are split among threads by lines; so are writes to rows that are each line's
+ * own. Other writes are not, their order counts; only sums of whole rows into a table are, by strips of columns, each of which
+ * is summed by one thread in index order. */
 #include "places.h"
 
 #include <string.h>
@@ -27,6 +28,13 @@ static inline int64_t offset(int64_t i, int64_t step, int64_t size) { return (i 
         const line l = *given;                                                         \
         type *a_line = (type *)l.x, *b = (type *)l.y;                                  \
         const int64_t *index = l.index;                                                \
+        if (!l.x_stride && l.y_stride == 1 && l.at_stride == 1 && l.step == 1) { /* along the last dimension */ \
+            for (int64_t j = 0; j < l.n; j++, b++) {                                   \
+                type *a = a_line + offset(index[j], 1, l.size);                        \
+                body;                                                                  \
+            }                                                                          \
+            return;                                                                    \
+        }                                                                              \
         for (int64_t j = 0; j < l.n; j++) {                                            \
             type *a = a_line + offset(*index, l.step, l.size);                         \
             body;                                                                      \
@@ -171,6 +179,11 @@ static void run_table(void *ctx, int64_t chunk) {
         fnn_k.f64.embedding_forward(y, x, t->index + first, rows, n);
 }
 
+/* Whether each line stays in a part of x of its own: rows of a matrix under indices along them. */
+static bool apart(const fnn_places *p) {
+    return p->ndim == 2 && !p->x[1] && p->step > 0 && p->size && p->x[0] >= p->step * p->size;
+}
+
 void fnn_places_run(fnn_places p, char *x, char *y, const int64_t *index, int dtype, fnn_move move) {
     int64_t total = 1;
     for (int d = 0; d < p.ndim; d++) total *= p.shape[d];
@@ -185,7 +198,7 @@ void fnn_places_run(fnn_places p, char *x, char *y, const int64_t *index, int dt
         fnn_parallel((p.shape[1] + t.per - 1) / t.per, (double)total * 0.1, run_table, &t);
     } else if (rows) {
         fnn_parallel((t.lines + t.per - 1) / t.per, (double)total * 0.3, run_table, &t);
-    } else if (move == FNN_MOVE_READ) {
+    } else if (move == FNN_MOVE_READ || apart(&p)) {
         fnn_parallel((t.lines + t.per - 1) / t.per, (double)total, run_lines, &t);
     } else {
         t.per = t.lines;

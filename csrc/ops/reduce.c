@@ -14,6 +14,7 @@
 #include "expr.h"
 #include "grad_names.h"
 #include "kernels/kernels.h"
+#include "rows.h"
 
 #define BLOCK 65536 /* elements of a row that one thread sums */
 
@@ -104,6 +105,22 @@ static void spread(const fnn_reduction *r, const fnn_geom *g, const fnn_tensor *
 }
 void fnn_reduction_expand(const fnn_reduction *r, const fnn_geom *g, const fnn_tensor *t, fnn_tensor *out) { spread(r, g, t, out, true); }
 void fnn_reduction_keep(const fnn_reduction *r, const fnn_geom *g, const fnn_tensor *t, fnn_tensor *out) { spread(r, g, t, out, false); }
+
+typedef struct each {
+    const fnn_reduction *r;
+    fnn_rows_fn fn;
+    const void *ctx;
+    int64_t per;
+} each;
+static void each_chunk(void *ctx, int64_t chunk) {
+    const each *t = ctx;
+    int64_t first = chunk * t->per, left = t->r->rows - first;
+    t->fn(t->ctx, first, left < t->per ? left : t->per);
+}
+void fnn_reduction_each(const fnn_reduction *r, double ns, fnn_rows_fn fn, const void *ctx) {
+    each t = {r, fn, ctx, fnn_rows_per_chunk(r->n)};
+    fnn_parallel(fnn_chunks(r->rows, t.per), ns * (double)r->rows * (double)r->n, each_chunk, &t);
+}
 
 /* ---- plans ---- */
 
@@ -270,13 +287,40 @@ static fnn_status back_mean(fnn_backcall *b) {
 
 /* ---- one kernel call per block of rows: prod, var, logsumexp ---- */
 
-#define BOTH(name, first, ...)                                                        \
-    do {                                                                              \
-        if (rows.dtype == FNN_F32)                                                    \
-            fnn_k.f32.name((void *)(first), __VA_ARGS__);                                \
-        else                                                                          \
-            fnn_k.f64.name((void *)(first), __VA_ARGS__);                                \
-    } while (0)
+/* Rows of x (rows, n) reduced to y (rows,): one kernel call per chunk. */
+typedef struct rows_task {
+    const fnn_op *op;
+    int dtype;
+    int64_t n;
+    char *y;
+    const char *x;
+} rows_task;
+
+/* Products of doubles in index order, as torch's: over a million factors any two orders differ by a hundred roundings. */
+static void products_in_order(double *y, const double *x, int64_t rows, int64_t n) {
+    for (int64_t r = 0; r < rows; r++, x += n) {
+        double p = 1;
+        for (int64_t i = 0; i < n; i++) p *= x[i];
+        y[r] = p;
+    }
+}
+
+static void row_chunk(const void *ctx, int64_t first, int64_t rows) {
+    const rows_task *t = ctx;
+    int64_t n = t->n, size = fnn_itemsize[t->dtype];
+    void *y = t->y + first * size;
+    const void *x = t->x + first * n * size;
+    if (t->op == &fnn_op_PROD && t->dtype == FNN_I64)
+        fnn_k.i64_prod_rows(y, x, rows, n, n);
+    else if (t->op == &fnn_op_PROD && t->dtype == FNN_F64)
+        products_in_order(y, x, rows, n);
+    else if (t->op == &fnn_op_PROD)
+        fnn_k.f32.prod_rows(y, x, rows, n, n);
+    else if (t->op == &fnn_op_LOGSUMEXP)
+        FNN_KERNEL_OF(t->dtype, logsumexp_rows, y, x, rows, n, n);
+    else if (n)
+        FNN_KERNEL_OF(t->dtype, moments_rows, NULL, y, x, rows, n, n);
+}
 
 static fnn_status forward_prod(fnn_call *c) {
     fnn_reduction r;
@@ -286,16 +330,8 @@ static fnn_status forward_prod(fnn_call *c) {
     fnn_status status = fnn_reduction_rows(&r, &x, &rows);
     fnn_tensor_unref(&x);
     if (status) return status;
-    if (out->dtype == FNN_F32)
-        fnn_k.f32.prod_rows((float *)out->data, (const float *)rows.data, r.rows, r.n, r.n);
-    else if (out->dtype == FNN_F64)
-        fnn_k.f64.prod_rows((double *)out->data, (const double *)rows.data, r.rows, r.n, r.n);
-    else
-        for (int64_t i = 0; i < r.rows; i++) {
-            uint64_t total = 1;
-            for (int64_t k = 0; k < r.n; k++) total *= (uint64_t)((const int64_t *)rows.data)[i * r.n + k];
-            ((int64_t *)out->data)[i] = (int64_t)total;
-        }
+    rows_task t = {.op = c->op, .dtype = out->dtype, .n = r.n, .y = out->data, .x = rows.data};
+    fnn_reduction_each(&r, 0.2, row_chunk, &t);
     fnn_tensor_unref(&rows);
     return FNN_OK;
 }
@@ -367,7 +403,8 @@ static fnn_status forward_var(fnn_call *c) {
     if (below < 0) below = 0;
     bool root = c->op == &fnn_op_STD;
     FNN_TRY(fnn_reduction_rows(&r, c->in[0], &rows));
-    if (r.n && r.rows) BOTH(moments_rows, NULL, (void *)out->data, (void *)rows.data, r.rows, r.n, r.n);
+    rows_task t = {.op = c->op, .dtype = out->dtype, .n = r.n, .y = out->data, .x = rows.data};
+    fnn_reduction_each(&r, 0.2, row_chunk, &t);
     for (int64_t i = 0; i < r.rows; i++) {
         if (out->dtype == FNN_F32) {
             float *y = (float *)out->data + i;
@@ -407,7 +444,8 @@ static fnn_status forward_logsumexp(fnn_call *c) {
     fnn_tensor rows;
     FNN_TRY(fnn_reduction_make("logsumexp", c->in[0], &c->attrs->list[0], keepdim(c->attrs), &r));
     FNN_TRY(fnn_reduction_rows(&r, c->in[0], &rows));
-    BOTH(logsumexp_rows, c->out->data, (void *)rows.data, r.rows, r.n, r.n);
+    rows_task t = {.op = c->op, .dtype = rows.dtype, .n = r.n, .y = c->out->data, .x = rows.data};
+    fnn_reduction_each(&r, 0.3, row_chunk, &t);
     fnn_tensor_unref(&rows);
     return FNN_OK;
 }

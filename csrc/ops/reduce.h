@@ -24,4 +24,8 @@ void fnn_reduction_keep(const fnn_reduction *r, const fnn_geom *g, const fnn_ten
 /* The reduction of a node's input, from its geometry. */
 fnn_status fnn_reduction_of_geom(const fnn_geom *g, const fnn_ints *dims, bool keepdim, fnn_reduction *r);
 
+/* Calls fn(ctx, first, rows) for chunks of the rows, which follow from the shape; ns: the time for one element. */
+typedef void (*fnn_rows_fn)(const void *ctx, int64_t first, int64_t rows);
+void fnn_reduction_each(const fnn_reduction *r, double ns, fnn_rows_fn fn, const void *ctx);
+
 #endif

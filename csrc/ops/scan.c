@@ -116,6 +116,24 @@ static fnn_status back_cumsum(fnn_backcall *b) {
 PRODUCT_GRADIENTS(float)
 PRODUCT_GRADIENTS(double)
 
+typedef struct gradient_task {
+    int dtype;
+    char *dx;
+    const char *dy, *x; /* (rows, n) all */
+    int64_t rows, n, rows_per_chunk;
+} gradient_task;
+
+static void gradient_chunk(void *ctx, int64_t chunk) {
+    const gradient_task *t = ctx;
+    int64_t n = t->n, first = chunk * t->rows_per_chunk, end = first + t->rows_per_chunk < t->rows ? first + t->rows_per_chunk : t->rows;
+    for (int64_t i = first * n; i < end * n; i += n) {
+        if (t->dtype == FNN_F32)
+            product_gradients_float((float *)t->dx + i, (const float *)t->dy + i, (const float *)t->x + i, n);
+        else
+            product_gradients_double((double *)t->dx + i, (const double *)t->dy + i, (const double *)t->x + i, n);
+    }
+}
+
 static fnn_status back_cumprod(fnn_backcall *b) {
     const fnn_geom *g = &b->in_geom[0];
     int dim = g->ndim ? (int)(b->attrs->v[0].i < 0 ? b->attrs->v[0].i + g->ndim : b->attrs->v[0].i) : 0, dtype = b->dy[0]->dtype;
@@ -127,11 +145,10 @@ static fnn_status back_cumprod(fnn_backcall *b) {
     if (!status) status = fnn_tensor_alloc(&out);
     if (!status) status = fnn_along_begin(&out, dim, dtype, dx);
     int64_t n = fnn_along_size(&out, dim);
-    for (int64_t i = 0; i < out.numel && !status; i += n) {
-        if (dtype == FNN_F32)
-            product_gradients_float((float *)dx->data + i, (float *)dy->data + i, (float *)x->data + i, n);
-        else
-            product_gradients_double((double *)dx->data + i, (double *)dy->data + i, (double *)x->data + i, n);
+    if (!status && out.numel) {
+        gradient_task task = {.dtype = dtype, .dx = dx->data, .dy = dy->data, .x = x->data, .n = n, .rows = out.numel / n};
+        task.rows_per_chunk = n >= CHUNK ? 1 : CHUNK / n;
+        fnn_parallel((task.rows + task.rows_per_chunk - 1) / task.rows_per_chunk, 4.0 * (double)out.numel, gradient_chunk, &task);
     }
     if (!status) status = fnn_along_end(&out, dim, dx);
     if (!status) status = fnn_cast(&b->dx[0], &out, g->dtype);
