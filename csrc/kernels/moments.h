@@ -25,35 +25,49 @@ static inline int64_t K(row_group)(int64_t n) {
     int64_t fit = 12288 / (int64_t)sizeof(real) / (n + !n);
     return fit < 1 ? 1 : fit < VR ? fit : VR;
 }
-/* sum of (x - pivot) but for the lanes: around the row's first element a constant row has no rounding */
-FNN_WORD vr K(around_word)(const real *x, int64_t n, real pivot) {
-    vr p = vr_set1(pivot), s[2] = {vr_set1(0), vr_set1(0)};
+/* Both sums go by blocks of 8 words, merged like those of sum.h: the error grows with log n. */
+
+/* of one block: sum of (x - pivot) */
+FNN_WORD vr K(around_block)(const real *x, int64_t n, vr pivot) {
+    vr s[2] = {vr_set1(0), vr_set1(0)};
     int64_t i = 0;
     for (; i + 2 * VR <= n; i += 2 * VR)
-        for (int k = 0; k < 2; k++) s[k] = vr_add(s[k], vr_sub(vr_load(x + i + k * VR), p));
-    if (i < n) s[0] = vr_add(s[0], K(only)(vr_sub(K(get)(x + i, n - i), p), n - i));
-    if ((i += VR) < n) s[1] = vr_add(s[1], K(only)(vr_sub(vr_load_n(x + i, n - i), p), n - i));
+        for (int k = 0; k < 2; k++) s[k] = vr_add(s[k], vr_sub(vr_load(x + i + k * VR), pivot));
+    if (i < n) s[0] = vr_add(s[0], K(only)(vr_sub(K(get)(x + i, n - i), pivot), n - i));
+    if ((i += VR) < n) s[1] = vr_add(s[1], K(only)(vr_sub(vr_load_n(x + i, n - i), pivot), n - i));
     return vr_add(s[0], s[1]);
 }
-/* sum of (x - mean)^2 but for the lanes */
-FNN_WORD vr K(spread_word)(const real *x, int64_t n, real mean) {
-    vr m = vr_set1(mean), s[2] = {vr_set1(0), vr_set1(0)};
+/* of one block: sum of (x - mean)^2 */
+FNN_WORD vr K(spread_block)(const real *x, int64_t n, vr mean) {
+    vr s[2] = {vr_set1(0), vr_set1(0)};
     int64_t i = 0;
     for (; i + 2 * VR <= n; i += 2 * VR)
         for (int k = 0; k < 2; k++) {
-            vr d = vr_sub(vr_load(x + i + k * VR), m);
+            vr d = vr_sub(vr_load(x + i + k * VR), mean);
             s[k] = vr_fma(d, d, s[k]);
         }
     if (i < n) {
-        vr d = K(only)(vr_sub(K(get)(x + i, n - i), m), n - i);
+        vr d = K(only)(vr_sub(K(get)(x + i, n - i), mean), n - i);
         s[0] = vr_fma(d, d, s[0]);
     }
     if ((i += VR) < n) {
-        vr d = K(only)(vr_sub(vr_load_n(x + i, n - i), m), n - i);
+        vr d = K(only)(vr_sub(vr_load_n(x + i, n - i), mean), n - i);
         s[1] = vr_fma(d, d, s[1]);
     }
     return vr_add(s[0], s[1]);
 }
+#define FNN_BY_BLOCKS(block, value)                                              \
+    vr v = vr_set1(value);                                                       \
+    if (n <= 8 * VR) return K(block)(x, n, v);                                   \
+    K(counter) c;                                                                \
+    c.top = 0, c.blocks = 0;                                                     \
+    for (int64_t i = 0; i < n; i += 8 * VR) K(count)(&c, K(block)(x + i, n - i < 8 * VR ? n - i : 8 * VR, v)); \
+    return K(count_end)(&c);
+/* sum of (x - pivot) but for the lanes: around the row's first element a constant row has no rounding */
+FNN_WORD vr K(around_word)(const real *x, int64_t n, real pivot) { FNN_BY_BLOCKS(around_block, pivot) }
+/* sum of (x - mean)^2 but for the lanes */
+FNN_WORD vr K(spread_word)(const real *x, int64_t n, real mean) { FNN_BY_BLOCKS(spread_block, mean) }
+#undef FNN_BY_BLOCKS
 /* mean[k], m2[k] of up to VR rows */
 static inline void K(moments_twice)(real *mean, real *m2, const real *x, int64_t rows, int64_t n, int64_t x_stride) {
     vr word[VR];

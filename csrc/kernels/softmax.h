@@ -141,14 +141,14 @@ static inline real K(smooth_sum)(const real *x, const real *w, int64_t n, real m
     return vr_reduce_add(s);
 }
 /* loss = (1 - a) w[t] (lse - x[t]) + a / n sum_j w[j] (lse - x[j]), a the label smoothing; 0 where t is ignored */
-static void K(cross_entropy_forward)(real *loss, real *lse, const real *x, const int64_t *target, const real *w, int64_t rows,
+static void K(cross_entropy_forward)(real *loss, real *parts, const real *x, const int64_t *target, const real *w, int64_t rows,
                                      int64_t n, int64_t ignore_index, double smoothing) {
     FNN_EACH_GROUP(m) {
         real max[VR], log_sum[VR];
         K(log_sums)(max, log_sum, x, m, n, n);
         for (int64_t k = 0; k < m; k++, x += n) {
             int64_t t = target[r + k];
-            if (lse) lse[r + k] = max[k] + log_sum[k];
+            if (parts) parts[2 * (r + k)] = max[k], parts[2 * (r + k) + 1] = log_sum[k];
             if (t == ignore_index) {
                 loss[r + k] = 0;
                 continue;
@@ -161,8 +161,8 @@ static void K(cross_entropy_forward)(real *loss, real *lse, const real *x, const
     }
 }
 
-/* With p = e^(x - lse): dx_j = scale ((1 - a) w[t] (p_j - [j = t]) + a / n (p_j sum(w) - w[j])); 0 for an ignored row. */
-static void K(cross_entropy_backward)(real *dx, const real *scale, const real *x, const real *lse, const int64_t *target,
+/* With p = e^((x - max) - log_sum), exact where p is near 1, which x - (max + log_sum) is not: dx_j = scale ((1 - a) w[t] (p_j - [j = t]) + a / n (p_j sum(w) - w[j])); 0 for an ignored row. */
+static void K(cross_entropy_backward)(real *dx, const real *scale, const real *x, const real *parts, const int64_t *target,
                                       const real *w, int64_t rows, int64_t n, int64_t scale_stride, int64_t ignore_index,
                                       double smoothing) {
     real wsum = w ? K(sum_row)(w, n) : (real)n, part = (real)(smoothing / (double)n);
@@ -173,9 +173,9 @@ static void K(cross_entropy_backward)(real *dx, const real *scale, const real *x
             continue;
         }
         real s = scale[r * scale_stride], hit = s * (w ? w[t] : 1) * (real)(1 - smoothing);
-        vr vl = vr_set1(lse[r]), f = vr_set1(hit + s * part * wsum), sp = vr_set1(s * part);
+        vr max = vr_set1(parts[2 * r]), log_sum = vr_set1(parts[2 * r + 1]), f = vr_set1(hit + s * part * wsum), sp = vr_set1(s * part);
         for (int64_t i = 0; i < n; i += VR) {
-            vr d = vr_mul(vr_exp(vr_sub(K(get)(x + i, n - i), vl)), f);
+            vr d = vr_mul(vr_exp(vr_sub(vr_sub(K(get)(x + i, n - i), max), log_sum)), f);
             if (smoothing != 0) d = vr_sub(d, w ? vr_mul(sp, K(get)(w + i, n - i)) : sp);
             K(put)(dx + i, n - i, d);
         }

@@ -2,7 +2,8 @@
  *
  * Inputs: x (C), (N,C) or (N,C,d1,..) logits or log-probabilities, target (), (N) or (N,d1,..) int64 or uint8, weight? (C).
  * attrs: v[0].i ignore_index, v[1].i reduction (0 none, 1 mean, 2 sum), v[2].f label smoothing (cross_entropy only).
- * Saved: the inputs and the extras total (sum of the weights of the targets that count) and lse (cross_entropy only).
+ * Saved: the inputs and the extras total (sum of the weights of the targets that count) and parts (rows, 2) of
+ * log sum e^x: the largest x and the log of the sum of e^(x - largest) (cross_entropy only).
  *   forward:  loss[r] = w[t] (lse - x[t])  (nll_loss: -w[t] x[t]), 0 for an ignored target; label smoothing: kernels.def
  *             sum: a fixed tree over all rows; mean: that sum / total
  *   backward: dx = scale w[t] (softmax(x) - onehot(t))  (nll_loss: -scale w[t] onehot(t)), scale = dy, for mean dy / total
@@ -65,7 +66,7 @@ static fnn_status plan(fnn_call *c) {
     fnn_tensor_set_geometry(&c->extra[0], 0, NULL, NULL);
     c->extra[0].dtype = x->dtype;
     if (!is_nll(c->op)) {
-        fnn_tensor_set_geometry(&c->extra[1], 1, &target->numel, NULL);
+        fnn_tensor_set_geometry(&c->extra[1], 2, (int64_t[]){target->numel, 2}, NULL);
         c->extra[1].dtype = x->dtype;
     }
     c->scratch_bytes = (size_t)(2 * target->numel + 1) * fnn_itemsize[x->dtype]; /* losses and weights of the rows */
@@ -106,7 +107,8 @@ typedef struct task {
     int dtype;
     int64_t rows, n, per, ignore, scale_step;
     double smoothing;
-    char *loss, *lse;          /* (rows,): forward; lse may be NULL, and is read in backward */
+    char *loss;                /* (rows,): forward */
+    char *parts;               /* (rows, 2): written by forward unless NULL, read by backward */
     char *dx;                  /* (rows, n): backward */
     const char *x, *w, *scale; /* (rows, n), (n,) or NULL, (rows,) or one */
     const int64_t *target;     /* (rows,) */
@@ -138,11 +140,11 @@ NLL(double)
 static void forward_chunk(void *ctx, int64_t chunk) {
     const task *t = ctx;
     int64_t first = chunk * t->per, rows = t->rows - first < t->per ? t->rows - first : t->per, size = fnn_itemsize[t->dtype];
-    void *loss = t->loss + first * size, *lse = t->lse ? t->lse + first * size : NULL;
+    void *loss = t->loss + first * size, *parts = t->parts ? t->parts + 2 * first * size : NULL;
     const void *x = t->x + first * t->n * size, *w = t->w;
     const int64_t *target = t->target + first;
     if (!t->nll)
-        FNN_KERNEL_OF(t->dtype, cross_entropy_forward, loss, lse, x, target, w, rows, t->n, t->ignore, t->smoothing);
+        FNN_KERNEL_OF(t->dtype, cross_entropy_forward, loss, parts, x, target, w, rows, t->n, t->ignore, t->smoothing);
     else if (t->dtype == FNN_F32)
         nll_forward_float(loss, x, target, w, rows, t->n, t->ignore);
     else
@@ -153,10 +155,10 @@ static void backward_chunk(void *ctx, int64_t chunk) {
     const task *t = ctx;
     int64_t first = chunk * t->per, rows = t->rows - first < t->per ? t->rows - first : t->per, size = fnn_itemsize[t->dtype], step = t->scale_step;
     void *dx = t->dx + first * t->n * size;
-    const void *x = t->x + first * t->n * size, *w = t->w, *scale = t->scale + first * step * size, *lse = t->nll ? NULL : t->lse + first * size;
+    const void *x = t->x + first * t->n * size, *w = t->w, *scale = t->scale + first * step * size, *parts = t->nll ? NULL : t->parts + 2 * first * size;
     const int64_t *target = t->target + first;
     if (!t->nll)
-        FNN_KERNEL_OF(t->dtype, cross_entropy_backward, dx, scale, x, lse, target, w, rows, t->n, step, t->ignore, t->smoothing);
+        FNN_KERNEL_OF(t->dtype, cross_entropy_backward, dx, scale, x, parts, target, w, rows, t->n, step, t->ignore, t->smoothing);
     else if (t->dtype == FNN_F32)
         nll_backward_float(dx, scale, step, target, w, rows, t->n, t->ignore);
     else
@@ -211,7 +213,7 @@ static fnn_status forward(fnn_call *c) {
         bool none = c->attrs->v[1].i == NONE, nll = is_nll(c->op);
         task t = {.nll = nll, .dtype = x.dtype, .rows = target.numel, .n = n, .per = fnn_rows_per_chunk(n), .ignore = c->attrs->v[0].i,
                   .smoothing = smoothing_of(c->op, c->attrs), .loss = none ? c->out->data : c->scratch,
-                  .lse = c->save && !nll ? c->extra[1].data : NULL, .x = x.data, .w = w.data, .target = (const int64_t *)target.data};
+                  .parts = c->save && !nll ? c->extra[1].data : NULL, .x = x.data, .w = w.data, .target = (const int64_t *)target.data};
         fnn_parallel(fnn_chunks(t.rows, t.per), c->work, forward_chunk, &t);
         reduce(c, &t, c->scratch + t.rows * size);
     }
@@ -244,7 +246,7 @@ static fnn_status backward(fnn_backcall *b) {
         int64_t n = g->shape[dim];
         bool nll = is_nll(b->op);
         task t = {.nll = nll, .dtype = g->dtype, .rows = target.numel, .n = n, .per = fnn_rows_per_chunk(n), .ignore = b->attrs->v[0].i,
-                  .scale_step = b->attrs->v[1].i == NONE, .smoothing = smoothing_of(b->op, b->attrs), .lse = nll ? NULL : b->extra[1].data,
+                  .scale_step = b->attrs->v[1].i == NONE, .smoothing = smoothing_of(b->op, b->attrs), .parts = nll ? NULL : b->extra[1].data,
                   .dx = rows.data, .x = nll ? rows.data : x.data, .w = w.data, .scale = scale.data, .target = (const int64_t *)target.data};
         fnn_parallel(fnn_chunks(t.rows, t.per), (nll ? 0.1 : 0.6) * (double)(t.rows * n), backward_chunk, &t);
         status = fnn_rows_done(&rows, &b->dx[0], dim);

@@ -20,13 +20,14 @@ class EmbeddingSaved(NamedTuple):
 
 
 class CrossEntropySaved(NamedTuple):
-    """What cross_entropy_backward reads. total: the sum of the counted weights; lse: one number per row."""
+    """What cross_entropy_backward reads. total: the sum of the counted weights; parts (N, 2): of each of
+    the N rows the largest x and the log of the sum of e^(x - largest)."""
 
     x: Array
     targets: Array
     weight: Array | None
     total: Array
-    lse: Array
+    parts: Array
     call: Any
 
 

@@ -1,0 +1,38 @@
+"""The accuracy table holds: every bound of accuracy.py over the full range, and PyTorch's own error for sums of many terms.
+
+Invariant: the bounds are those of accuracy.py; nothing is judged by its agreement with PyTorch in the same dtype.
+Does not: gradients (test_ops.py), instruction sets (test_isa.py proves them bit-equal). Read next: accuracy.py.
+"""
+
+from __future__ import annotations
+
+import accuracy
+import numpy as np
+import pytest
+import torch
+
+import fastnn
+
+
+@pytest.mark.parametrize("name", list(accuracy.FUNCTIONS))
+@pytest.mark.parametrize(("dtype", "count"), [(np.float32, 1 << 16), (np.float64, 1 << 11)])
+def test_functions_keep_their_bound(name: str, dtype: type, count: int) -> None:
+    bound = accuracy.FUNCTIONS[name].bounds[0 if dtype is np.float32 else 1]
+    off, at = accuracy.worst(fastnn, name, dtype, count)
+    assert off <= bound, f"{name} of {at!r} is off by {off:.3g}, bound {bound:g}"
+
+
+@pytest.mark.parametrize("name", ["erf", "gelu, erf", "gelu, tanh"])
+def test_sign_is_never_wrong(name: str) -> None:
+    function = accuracy.FUNCTIONS[name]
+    x = accuracy.points(np.float32, -1e30, 1e30, 1 << 18)
+    x = x[~np.isnan(x)]
+    y = np.asarray(function.call(fastnn, fastnn.from_numpy(x.copy())).numpy())
+    assert not np.any((y != 0) & (np.signbit(y) != np.signbit(x)))
+
+
+@pytest.mark.parametrize("name", list(accuracy.LAYERS))
+def test_layers_are_as_exact_as_torch(name: str) -> None:
+    truth = accuracy.layer_truth(torch, name)
+    ours, theirs = (accuracy.layer_error(lib, name, truth) for lib in (fastnn, torch))
+    assert ours <= 2 * theirs, f"{name}: {ours:.2g} of the largest value, PyTorch {theirs:.2g}"
