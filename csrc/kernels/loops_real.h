@@ -20,10 +20,12 @@ static inline vr K(gelu_tanh_inner)(vr x) {
     vr cube = vr_mul(vr_mul(x, x), x);
     return vr_mul(vr_set1((real)0.79788456080286535588), vr_fma(vr_set1((real)0.044715), cube, x));
 }
-/* 0.5 x (1 + tanh(inner)), as x sigmoid(2 inner): the same value without the cancellation at negative x */
+/* 0.5 x (1 + tanh(inner)) is x s at x <= 0 and x - x s above, s = sigmoid(-|2 inner|) <= 1/2: no cancellation on the left, one
+ * rounding of the result on the right. From 100 on s is 0, and infinity times 0 must not appear. */
 static inline vr K(gelu_tanh_word)(vr x) {
-    vr u = K(gelu_tanh_inner)(x);
-    return vr_mul(x, vr_sigmoid(vr_add(u, u)));
+    vr u = K(gelu_tanh_inner)(x), s = vr_sigmoid(vr_neg(vr_abs(vr_add(u, u))));
+    vr y = vr_mul(vr_min(x, vr_set1(100)), s);
+    return vr_select(vr_le(x, vr_set1(0)), y, vr_sub(x, y));
 }
 /* d/dx: s + x s (1 - s) 2 inner'(x), s = sigmoid(2 inner); s and 1 - s are 1/(1 + e) and e/(1 + e), e = e^-|2 inner|, in
  * one order or the other: both exact where s is near 0 or 1 */
