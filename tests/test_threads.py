@@ -102,3 +102,11 @@ def test_wrong_thread_counts_are_refused() -> None:
     for n in (0, -1):
         with pytest.raises(RuntimeError):
             fastnn.set_num_threads(n)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_long_columns_are_cut_without_changing_a_bit(dtype: str) -> None:
+    """Up to 64 columns the rows are shared out among threads; a wider matrix has columns enough, and the same sums."""
+    for rows in (1024, 1025, 1537, 5003):
+        x = fastnn.tensor(np.random.default_rng(rows).standard_normal((rows, 128)).astype(dtype))
+        same(x[:, :64].sum(0), x.sum(0)[:64], f"{rows} rows")

@@ -16,7 +16,8 @@
 #include "kernels/kernels.h"
 #include "rows.h"
 
-#define BLOCK 65536 /* elements of a row that one thread sums */
+#define BLOCK 65536   /* elements of a row that one thread sums */
+#define LONG_ROWS 512 /* rows of a long column that one thread sums: 8 * 2^k, see merge_cols */
 
 /* ---- shapes ---- */
 
@@ -175,9 +176,26 @@ typedef struct sum_task {
         int64_t per_outer = (t->r->inner + t->columns - 1) / t->columns, o = chunk / per_outer, from = chunk % per_outer * t->columns; \
         int64_t cols = t->r->inner - from < t->columns ? t->r->inner - from : t->columns;                                           \
         fnn_k.suffix.sum_cols((real *)t->y + o * t->r->inner + from, (const real *)t->x + o * t->r->n * t->r->inner + from, t->r->n, cols, t->r->inner); \
+    }                                                                                                                               \
+    static void long_##suffix(void *ctx, int64_t chunk) {                                                                           \
+        const sum_task *t = ctx;                                                                                                    \
+        int64_t from = chunk * LONG_ROWS, n = t->r->n - from < LONG_ROWS ? t->r->n - from : LONG_ROWS, cols = t->r->inner;          \
+        fnn_k.suffix.sum_cols((real *)t->y + chunk * cols, (const real *)t->x + from * cols, n, cols, cols);                        \
     }
 SUM_CHUNKS(f32, float)
 SUM_CHUNKS(f64, double)
+
+/* Few long columns: rows are shared out, the parts merged to the bits of one sum_cols. x and out are contiguous. */
+static fnn_status sum_long(const fnn_reduction *r, const fnn_tensor *x, const fnn_tensor *out, double work) {
+    int64_t parts = (r->n + LONG_ROWS - 1) / LONG_ROWS;
+    fnn_tensor part;
+    FNN_TRY(fnn_empty(&part, x->dtype, 2, (int64_t[2]){parts, r->inner}));
+    sum_task task = {r, x->data, part.data, 0};
+    fnn_parallel(parts, work, x->dtype == FNN_F32 ? long_f32 : long_f64, &task);
+    FNN_KERNEL_OF(x->dtype, merge_cols, (void *)out->data, (const void *)part.data, parts, r->inner, r->inner);
+    fnn_tensor_unref(&part);
+    return FNN_OK;
+}
 
 /* out (contiguous, of x's dtype) <- sums of x. */
 static fnn_status sum_float(const fnn_reduction *r, const fnn_tensor *x, const fnn_tensor *out) {
@@ -186,10 +204,15 @@ static fnn_status sum_float(const fnn_reduction *r, const fnn_tensor *x, const f
     fnn_tensor t;
     if (r->middle) {
         FNN_TRY(fnn_contiguous(&t, x));
-        sum_task task = {r, t.data, out->data, 64};
-        fnn_parallel(r->outer * ((r->inner + 63) / 64), work, single ? columns_f32 : columns_f64, &task);
+        fnn_status status = FNN_OK;
+        if (r->outer == 1 && r->inner <= 64 && r->n >= 2 * LONG_ROWS) {
+            status = sum_long(r, &t, out, work);
+        } else {
+            sum_task task = {r, t.data, out->data, 64};
+            fnn_parallel(r->outer * ((r->inner + 63) / 64), work, single ? columns_f32 : columns_f64, &task);
+        }
         fnn_tensor_unref(&t);
-        return FNN_OK;
+        return status;
     }
     FNN_TRY(fnn_reduction_rows(r, x, &t));
     fnn_status status = FNN_OK;
