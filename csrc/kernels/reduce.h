@@ -40,6 +40,7 @@ static void K(sumsq_rows)(real *y, const real *x, int64_t rows, int64_t n, int64
 }
 #undef FNN_SQUARES
 
+#if FNN_REAL == 32
 /* *p times v, and what rounding took from it: the exact product is *p + *err up to second order */
 FNN_WORD void K(times)(vr *p, vr *err, vr v) {
     vr q = vr_mul(*p, v);
@@ -72,6 +73,16 @@ static void K(prod_rows)(real *y, const real *x, int64_t rows, int64_t n, int64_
         K(put)(y + r, m, vr_reduce_mul_rows(word));
     }
 }
+#else
+/* In index order, as torch's: over a million factors any two orders differ by a hundred roundings. */
+static void K(prod_rows)(real *y, const real *x, int64_t rows, int64_t n, int64_t x_stride) {
+    for (int64_t r = 0; r < rows; r++) {
+        real p = 1;
+        for (int64_t i = 0; i < n; i++) p *= x[r * x_stride + i];
+        y[r] = p;
+    }
+}
+#endif
 
 /* Running sums in index order, in double as torch does. */
 static void K(cumsum_rows)(real *y, const real *x, int64_t rows, int64_t n, int64_t y_stride, int64_t x_stride) {

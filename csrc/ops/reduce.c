@@ -319,15 +319,6 @@ typedef struct rows_task {
     const char *x;
 } rows_task;
 
-/* Products of doubles in index order, as torch's: over a million factors any two orders differ by a hundred roundings. */
-static void products_in_order(double *y, const double *x, int64_t rows, int64_t n) {
-    for (int64_t r = 0; r < rows; r++, x += n) {
-        double p = 1;
-        for (int64_t i = 0; i < n; i++) p *= x[i];
-        y[r] = p;
-    }
-}
-
 static void row_chunk(const void *ctx, int64_t first, int64_t rows) {
     const rows_task *t = ctx;
     int64_t n = t->n, size = fnn_itemsize[t->dtype];
@@ -335,10 +326,8 @@ static void row_chunk(const void *ctx, int64_t first, int64_t rows) {
     const void *x = t->x + first * n * size;
     if (t->op == &fnn_op_PROD && t->dtype == FNN_I64)
         fnn_k.i64_prod_rows(y, x, rows, n, n);
-    else if (t->op == &fnn_op_PROD && t->dtype == FNN_F64)
-        products_in_order(y, x, rows, n);
     else if (t->op == &fnn_op_PROD)
-        fnn_k.f32.prod_rows(y, x, rows, n, n);
+        FNN_KERNEL_OF(t->dtype, prod_rows, y, x, rows, n, n);
     else if (t->op == &fnn_op_LOGSUMEXP)
         FNN_KERNEL_OF(t->dtype, logsumexp_rows, y, x, rows, n, n);
     else if (n)
