@@ -217,13 +217,8 @@ static void pack_chunk(void *ctx, int64_t chunk) {
               min64(PANELS, l->p.N - column), piece_depth(l, split));
 }
 
-/* What is added to the finished sums of the block of C at c that starts at `column`. */
-static void set_add(const plan *l, const void *c, int64_t column, const void **add, int64_t *add_row) {
-    if (l->p.accumulate) *add = c, *add_row = l->p.c_row;
-    if (!l->p.has_bias) return;
-    *add = bytes_at(l->bias, column, l);
-    *add_row = 0;
-}
+/* What is added to the finished sums of every row from `column` on. */
+static const void *bias_at(const plan *l, int64_t column) { return l->p.has_bias ? bytes_at(l->bias, column, l) : NULL; }
 
 static void multiply(const plan *l, int64_t batch, int64_t split, int64_t row, int64_t column) {
     const fnn_product *p = &l->p;
@@ -242,7 +237,7 @@ static void multiply(const plan *l, int64_t batch, int64_t split, int64_t row, i
     } else {
         task.c = l->sums + at;
         task.c_row = p->c_row;
-        set_add(l, task.c, column, &task.add, &task.add_row);
+        task.add = bias_at(l, column);
     }
     (l->t == &F32 ? fnn_k.f32.gemm_block : fnn_k.f64.gemm_block)(&task);
     if (l->splits == 1) finish_block(p, l->t, l->c, l->sums, at, task.M, task.N);
@@ -263,12 +258,8 @@ static void merge_chunk(void *ctx, int64_t chunk) {
     const plan *l = ctx;
     const fnn_product *p = &l->p;
     const int64_t row = chunk * ROWS, rows = min64(ROWS, p->M - row), at = row * p->c_row * (int64_t)l->t->size;
-    char *c = l->sums + at;
-    const void *add = NULL;
-    int64_t add_row = 0;
-    set_add(l, c, 0, &add, &add_row);
     (l->t == &F32 ? fnn_k.f32.gemm_merge : fnn_k.f64.gemm_merge)(
-        c, p->c_row, bytes_at(l->parts, row * p->N, l), p->M * p->N, l->splits, rows, p->N, add, add_row);
+        l->sums + at, p->c_row, bytes_at(l->parts, row * p->N, l), p->M * p->N, l->splits, rows, p->N, bias_at(l, 0), 0);
     finish_block(p, l->t, l->c, l->sums, at, rows, p->N);
 }
 
@@ -281,11 +272,11 @@ static void dot_chunk(void *ctx, int64_t i) {
     if (l->t == &F32) {
         float sum = fnn_k.f32.dot((const float *)a, (const float *)b, p->K, p->a_col, p->b_row);
         if (p->has_bias) sum += *(const float *)l->bias;
-        *(float *)c = p->accumulate ? *(float *)c + sum : sum;
+        *(float *)c = sum;
     } else {
         double sum = fnn_k.f64.dot((const double *)a, (const double *)b, p->K, p->a_col, p->b_row);
         if (p->has_bias) sum += *(const double *)l->bias;
-        *(double *)c = p->accumulate ? *(double *)c + sum : sum;
+        *(double *)c = sum;
     }
     finish_block(p, l->t, l->c, l->sums, at, 1, 1);
 }
@@ -324,7 +315,7 @@ static void run_small(const fnn_product *p, const type_info *t, char *c, char *s
     const fnn_gemm_task task = {
         .M = p->M, .N = p->N, .K = p->K, .a = a, .a_row = p->a_row, .a_col = p->a_col,
         .b = b, .b_form = p->b_col == 1 || p->N == 1 ? FNN_GEMM_PLAIN : FNN_GEMM_COPIED, .b_row = p->b_row, .b_col = p->b_col,
-        .c = sums, .c_row = p->c_row, .add = p->accumulate ? sums : p->has_bias ? bias : NULL, .add_row = p->accumulate ? p->c_row : 0,
+        .c = sums, .c_row = p->c_row, .add = p->has_bias ? bias : NULL,
     };
     (t == &F32 ? fnn_k.f32.gemm_block : fnn_k.f64.gemm_block)(&task);
     finish_block(p, t, c, sums, 0, p->M, p->N);
@@ -347,7 +338,7 @@ static void row_chunk(void *ctx, int64_t chunk) {
     const int64_t first = chunk * j->columns, n = min64(j->columns, p->N - first), size = (int64_t)j->t->size, at = first * size;
     char *c = j->sums + at;
     const char *b = j->b + first * p->b_col * size;
-    const char *add = p->accumulate ? c : p->has_bias ? j->bias + at : NULL;
+    const char *add = p->has_bias ? j->bias + at : NULL;
     if (j->t == &F32) fnn_k.f32.row_product((float *)c, (const float *)j->a, (const float *)b, (const float *)add, n, p->K, p->b_row, p->b_col);
     else fnn_k.f64.row_product((double *)c, (const double *)j->a, (const double *)b, (const double *)add, n, p->K, p->b_row, p->b_col);
     finish_block(p, j->t, j->c, j->sums, at, 1, n);

@@ -1,6 +1,6 @@
 /* Matrix products over raw memory: the driver that plans, packs, splits into chunks and calls the kernels.
  *
- *     C[i] = A[i] B[i] (+ bias, or + old C)      for every index i of up to FNN_PRODUCT_BATCH_DIMS batch dimensions
+ *     C[i] = A[i] B[i] (+ bias)      for every index i of up to FNN_PRODUCT_BATCH_DIMS batch dimensions
  *
  * Invariant: a result depends on values, shapes and type only, never on strides, threads or instruction set. Every element of
  * C is a sum of blocks, in order, each one chain of fma over 256 consecutive k that starts from 0 (kernels/gemm.h; up to K = 256
@@ -39,9 +39,8 @@ typedef struct fnn_product {
     int batch_ndim;       /* 0: one product */
     int64_t batch[FNN_PRODUCT_BATCH_DIMS];
     int64_t a_batch[FNN_PRODUCT_BATCH_DIMS], b_batch[FNN_PRODUCT_BATCH_DIMS], c_batch[FNN_PRODUCT_BATCH_DIMS];
-    bool accumulate; /* C = old C + finished sum, else C is overwritten unread */
-    bool has_bias;   /* C = finished sum + bias (N,), contiguous; not together with accumulate */
-    const fnn_product_finish *finish; /* NULL: the sum (with bias) is the result. Not together with accumulate */
+    bool has_bias;                    /* C = finished sum + bias (N,), contiguous */
+    const fnn_product_finish *finish; /* NULL: the sum (with bias) is the result */
 } fnn_product;
 
 /* Bytes of scratch (64-byte aligned) the product needs; often 0. */

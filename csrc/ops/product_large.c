@@ -1,6 +1,6 @@
 /* Large products through OpenBLAS. See product_large.h.
  *
- * The way: copy what does not lie in rows -> pieces of rows of C, one library call each, in parallel -> add bias or old C.
+ * The way: copy what does not lie in rows -> pieces of rows of C, one library call each, in parallel -> add the bias.
  * Does not: split K (the library adds up as it does), use the library's own threads. Read next: core/blas.c. */
 #include "ops/product_large.h"
 
@@ -27,8 +27,8 @@ bool fnn_product_is_large(const fnn_product *p, size_t size) {
 /* Rows contiguous, in order and apart by what the library's 32-bit sizes can say. */
 static bool lies_in_rows(int64_t row, int64_t col, int64_t columns) { return col == 1 && row >= columns && row <= INT_MAX; }
 
-/* Bias and old C are added to finished sums, which then are made in scratch. */
-static bool has_parts(const fnn_product *p) { return p->has_bias || p->accumulate || p->c_row > INT_MAX; }
+/* The bias is added to finished sums, which then are made in scratch. */
+static bool has_parts(const fnn_product *p) { return p->has_bias || p->c_row > INT_MAX; }
 
 static size_t rounded(int64_t elements, size_t size) { return ((size_t)elements * size + 63) & ~(size_t)63; }
 
@@ -89,7 +89,7 @@ static void multiply_chunk(void *ctx, int64_t chunk) {
     if (j->sums == j->c) return;
     char *to = j->c + first * p->c_row * size;
     (j->size == sizeof(float) ? fnn_k.f32.gemm_merge : fnn_k.f64.gemm_merge)(
-        to, p->c_row, c, 0, 1, rows, p->N, p->accumulate ? to : j->bias, p->accumulate ? p->c_row : 0);
+        to, p->c_row, c, 0, 1, rows, p->N, j->bias, 0);
 }
 
 void fnn_product_large(const fnn_product *p, size_t size, void *c, const void *a, const void *b, const void *bias, void *scratch) {
