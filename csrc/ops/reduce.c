@@ -1,13 +1,13 @@
-/* Sums and what follows from them: sum, mean, prod, var, std, logsumexp, any, all.
+/* The shapes of reductions (reduce.h), and sums: sum, mean, any, all.
  *
- * attrs: list[0] dims (n <= 0: all), v[0].i keepdim. SUM, MEAN, PROD: v[1].i dtype (-1: by torch's rule). VAR, STD: v[1].f
- * correction. Integers and bools are summed in int64.
+ * attrs: list[0] dims (n <= 0: all), v[0].i keepdim. SUM, MEAN: v[1].i dtype (-1: by torch's rule). Integers and bools are
+ * summed in int64.
  * The way of summing is chosen by shapes alone: reduced dimensions that lie last give rows, others that lie side by side give
  * columns, anything else is brought into rows; so results do not depend on strides. Long single rows are cut into blocks of
- * BLOCK elements whose sums are summed. */
+ * BLOCK elements whose sums are summed, long columns into parts of LONG_ROWS rows.
+ * Does not: reduce rows by other kernels than sums. Read next: reduce_rows.c, extreme.c. */
 #include "reduce.h"
 
-#include <math.h>
 #include <string.h>
 
 #include "core/threads.h"
@@ -127,7 +127,7 @@ void fnn_reduction_each(const fnn_reduction *r, double ns, fnn_rows_fn fn, const
 
 static bool keepdim(const fnn_attrs *a) { return a->v[0].i != 0; }
 
-static fnn_status plan_to(fnn_call *c, int dtype) {
+fnn_status fnn_reduction_plan(fnn_call *c, int dtype) {
     fnn_reduction r;
     FNN_TRY(fnn_reduction_make(c->op->name, c->in[0], &c->attrs->list[0], keepdim(c->attrs), &r));
     fnn_reduction_shape(&r, c->in[0], c->out);
@@ -135,21 +135,17 @@ static fnn_status plan_to(fnn_call *c, int dtype) {
     c->work = (double)c->in[0]->numel * 0.4;
     return FNN_OK;
 }
-static fnn_status plan_sum(fnn_call *c) {
+fnn_status fnn_reduction_plan_sum(fnn_call *c) {
     int want = (int)c->attrs->v[1].i, have = c->in[0]->dtype;
-    return plan_to(c, want >= 0 ? want : fnn_dtype_is_float(have) ? have : FNN_I64);
+    return fnn_reduction_plan(c, want >= 0 ? want : fnn_dtype_is_float(have) ? have : FNN_I64);
 }
 static fnn_status plan_mean(fnn_call *c) {
     int want = (int)c->attrs->v[1].i, dtype = want >= 0 ? want : c->in[0]->dtype;
     if (!fnn_dtype_is_float(dtype))
         return fnn_fail(FNN_ERR_RUNTIME, "mean: could not infer output dtype. Input dtype must be either a floating point or complex dtype. Got: %s", fnn_dtype_name((fnn_dtype)dtype));
-    return plan_to(c, dtype);
+    return fnn_reduction_plan(c, dtype);
 }
-static fnn_status plan_real(fnn_call *c) {
-    FNN_TRY(fnn_want_float(c->op->name, "input", c->in[0]));
-    return plan_to(c, c->in[0]->dtype);
-}
-static fnn_status plan_truth(fnn_call *c) { return plan_to(c, c->in[0]->dtype == FNN_U8 ? FNN_U8 : FNN_BOOL); }
+static fnn_status plan_truth(fnn_call *c) { return fnn_reduction_plan(c, c->in[0]->dtype == FNN_U8 ? FNN_U8 : FNN_BOOL); }
 
 /* ---- sums of floats ---- */
 
@@ -308,170 +304,6 @@ static fnn_status back_mean(fnn_backcall *b) {
     return x.status;
 }
 
-/* ---- one kernel call per block of rows: prod, var, logsumexp ---- */
-
-/* Rows of x (rows, n) reduced to y (rows,): one kernel call per chunk. */
-typedef struct rows_task {
-    const fnn_op *op;
-    int dtype;
-    int64_t n;
-    char *y;
-    const char *x;
-} rows_task;
-
-static void row_chunk(const void *ctx, int64_t first, int64_t rows) {
-    const rows_task *t = ctx;
-    int64_t n = t->n, size = fnn_itemsize[t->dtype];
-    void *y = t->y + first * size;
-    const void *x = t->x + first * n * size;
-    if (t->op == &fnn_op_PROD && t->dtype == FNN_I64)
-        fnn_k.i64_prod_rows(y, x, rows, n, n);
-    else if (t->op == &fnn_op_PROD)
-        FNN_KERNEL_OF(t->dtype, prod_rows, y, x, rows, n, n);
-    else if (t->op == &fnn_op_LOGSUMEXP)
-        FNN_KERNEL_OF(t->dtype, logsumexp_rows, y, x, rows, n, n);
-    else if (n)
-        FNN_KERNEL_OF(t->dtype, moments_rows, NULL, y, x, rows, n, n);
-}
-
-static fnn_status forward_prod(fnn_call *c) {
-    fnn_reduction r;
-    fnn_tensor x, rows, *out = c->out;
-    FNN_TRY(fnn_reduction_make("prod", c->in[0], &c->attrs->list[0], keepdim(c->attrs), &r));
-    FNN_TRY(fnn_cast(&x, c->in[0], out->dtype));
-    fnn_status status = fnn_reduction_rows(&r, &x, &rows);
-    fnn_tensor_unref(&x);
-    if (status) return status;
-    rows_task t = {.op = c->op, .dtype = out->dtype, .n = r.n, .y = out->data, .x = rows.data};
-    fnn_reduction_each(&r, 0.2, row_chunk, &t);
-    fnn_tensor_unref(&rows);
-    return FNN_OK;
-}
-
-/* d/dx_k = dy * product of the others, by running products from both ends: right with zeros too. */
-#define PROD_ROWS(real)                                                                         \
-    static void prod_back_##real(real *dx, const real *x, const real *dy, int64_t rows, int64_t n) { \
-        for (int64_t i = 0; i < rows; i++, x += n, dx += n) {                                   \
-            real before = dy[i], after = 1;                                                     \
-            for (int64_t k = 0; k < n; k++) {                                                   \
-                dx[k] = before;                                                                 \
-                before *= x[k];                                                                 \
-            }                                                                                   \
-            for (int64_t k = n - 1; k >= 0; k--) {                                              \
-                dx[k] *= after;                                                                 \
-                after *= x[k];                                                                  \
-            }                                                                                   \
-        }                                                                                       \
-    }
-PROD_ROWS(float)
-PROD_ROWS(double)
-
-/* dx, computed as rows, put back where the rows came from. */
-static fnn_status from_rows(const fnn_reduction *r, const fnn_geom *g, fnn_tensor *rows, fnn_tensor *dx) {
-    int n = 0;
-    int64_t step[FNN_MAX_DIMS], shape[FNN_MAX_DIMS], stride[FNN_MAX_DIMS], at = 1;
-    int order[FNN_MAX_DIMS];
-    for (int pass = 0; pass < 2; pass++)
-        for (int d = 0; d < g->ndim; d++)
-            if ((int)(r->reduced >> d & 1) == pass) order[n++] = d;
-    for (int i = n - 1; i >= 0; i--) {
-        step[order[i]] = at;
-        at *= g->shape[order[i]] > 1 ? g->shape[order[i]] : 1;
-    }
-    for (int d = 0; d < g->ndim; d++) {
-        shape[d] = g->shape[d];
-        stride[d] = step[d];
-    }
-    fnn_tensor_set_geometry(rows, g->ndim, shape, stride);
-    *dx = *rows;
-    return FNN_OK;
-}
-
-static fnn_status back_prod(fnn_backcall *b) {
-    fnn_reduction r;
-    fnn_tensor rows, dy, dx;
-    const fnn_geom *g = &b->in_geom[0];
-    FNN_TRY(fnn_reduction_of_geom(g, &b->attrs->list[0], keepdim(b->attrs), &r));
-    FNN_TRY(fnn_reduction_rows(&r, &b->in[0], &rows));
-    fnn_status status = fnn_contiguous(&dy, b->dy[0]);
-    if (!status) status = fnn_empty(&dx, g->dtype, 2, (int64_t[2]){r.rows, r.n});
-    if (!status) {
-        if (g->dtype == FNN_F32)
-            prod_back_float((float *)dx.data, (const float *)rows.data, (const float *)dy.data, r.rows, r.n);
-        else
-            prod_back_double((double *)dx.data, (const double *)rows.data, (const double *)dy.data, r.rows, r.n);
-        status = from_rows(&r, g, &dx, &b->dx[0]);
-        fnn_tensor_unref(&dy);
-    }
-    fnn_tensor_unref(&rows);
-    return status;
-}
-
-static fnn_status forward_var(fnn_call *c) {
-    fnn_reduction r;
-    fnn_tensor rows, *out = c->out;
-    FNN_TRY(fnn_reduction_make(c->op->name, c->in[0], &c->attrs->list[0], keepdim(c->attrs), &r));
-    double below = (double)r.n - c->attrs->v[1].f;
-    if (below < 0) below = 0;
-    bool root = c->op == &fnn_op_STD;
-    FNN_TRY(fnn_reduction_rows(&r, c->in[0], &rows));
-    rows_task t = {.op = c->op, .dtype = out->dtype, .n = r.n, .y = out->data, .x = rows.data};
-    fnn_reduction_each(&r, 0.2, row_chunk, &t);
-    for (int64_t i = 0; i < r.rows; i++) {
-        if (out->dtype == FNN_F32) {
-            float *y = (float *)out->data + i;
-            *y = r.n ? *y / (float)below : NAN;
-            if (root) *y = sqrtf(*y);
-        } else {
-            double *y = (double *)out->data + i;
-            *y = r.n ? *y / below : NAN;
-            if (root) *y = sqrt(*y);
-        }
-    }
-    fnn_tensor_unref(&rows);
-    return FNN_OK;
-}
-
-/* var: (2 / (n - correction)) dy (x - mean); std: the same with dy / (2 y), zero where y is 0 */
-static fnn_status back_var(fnn_backcall *b) {
-    fnn_reduction r;
-    const fnn_geom *g = &b->in_geom[0];
-    FNN_TRY(fnn_reduction_of_geom(g, &b->attrs->list[0], keepdim(b->attrs), &r));
-    FNN_EXPR(x);
-    const fnn_tensor *dy = b->dy[0];
-    if (b->op == &fnn_op_STD) {
-        const fnn_tensor *half = fnn_x2(&x, &fnn_op_DIV, dy, fnn_x2(&x, &fnn_op_MUL, &b->out[0], fnn_xnum(&x, 2)));
-        dy = fnn_x3(&x, &fnn_op_MASKED_FILL, half, fnn_x2(&x, &fnn_op_EQ, &b->out[0], fnn_xnum(&x, 0)), fnn_xnum(&x, 0));
-    }
-    fnn_attrs mean_attrs = {.v = {{.i = 1}, {.i = -1}}, .list[0] = b->attrs->list[0]};
-    const fnn_tensor *centred = fnn_x2(&x, &fnn_op_SUB, &b->in[0], fnn_xa(&x, &fnn_op_MEAN, &b->in[0], &mean_attrs));
-    const fnn_tensor *scaled = fnn_x2(&x, &fnn_op_MUL, dy, fnn_xnum(&x, 2.0 / ((double)r.n - b->attrs->v[1].f)));
-    fnn_tensor *wide = fnn_xslot(&x);
-    if (!x.status) fnn_reduction_keep(&r, g, scaled, wide);
-    return fnn_give(&x, &b->dx[0], fnn_x2(&x, &fnn_op_MUL, wide, centred));
-}
-
-static fnn_status forward_logsumexp(fnn_call *c) {
-    fnn_reduction r;
-    fnn_tensor rows;
-    FNN_TRY(fnn_reduction_make("logsumexp", c->in[0], &c->attrs->list[0], keepdim(c->attrs), &r));
-    FNN_TRY(fnn_reduction_rows(&r, c->in[0], &rows));
-    rows_task t = {.op = c->op, .dtype = rows.dtype, .n = r.n, .y = c->out->data, .x = rows.data};
-    fnn_reduction_each(&r, 0.3, row_chunk, &t);
-    fnn_tensor_unref(&rows);
-    return FNN_OK;
-}
-static fnn_status back_logsumexp(fnn_backcall *b) { /* dy e^(x - y) */
-    fnn_reduction r;
-    const fnn_geom *g = &b->in_geom[0];
-    FNN_TRY(fnn_reduction_of_geom(g, &b->attrs->list[0], keepdim(b->attrs), &r));
-    FNN_EXPR(x);
-    fnn_tensor *y = fnn_xslot(&x), *dy = fnn_xslot(&x);
-    fnn_reduction_keep(&r, g, &b->out[0], y);
-    fnn_reduction_keep(&r, g, b->dy[0], dy);
-    return fnn_give(&x, &b->dx[0], fnn_x2(&x, &fnn_op_MUL, dy, fnn_x1(&x, &fnn_op_EXP, fnn_x2(&x, &fnn_op_SUB, &b->in[0], y))));
-}
-
 /* ---- any, all ---- */
 
 static fnn_status forward_truth(fnn_call *c) {
@@ -491,11 +323,7 @@ static fnn_status forward_truth(fnn_call *c) {
 
 #define REDUCTION(NAME, text, grad, the_plan, the_forward, ...) \
     const fnn_op fnn_op_##NAME = {.name = text, .grad_name = grad, .n_in = 1, .n_out = 1, .plan = the_plan, .forward = the_forward, __VA_ARGS__};
-REDUCTION(SUM, "sum", "SumBackward0", plan_sum, forward_sum, .grad_name_of = fnn_grad_name_sum, .backward = back_sum)
+REDUCTION(SUM, "sum", "SumBackward0", fnn_reduction_plan_sum, forward_sum, .grad_name_of = fnn_grad_name_sum, .backward = back_sum)
 REDUCTION(MEAN, "mean", "MeanBackward0", plan_mean, forward_mean, .grad_name_of = fnn_grad_name_mean, .backward = back_mean)
-REDUCTION(PROD, "prod", "ProdBackward0", plan_sum, forward_prod, .grad_name_of = fnn_grad_name_prod, .save_in = {1}, .backward = back_prod)
-REDUCTION(VAR, "var", "VarBackward0", plan_real, forward_var, .save_in = {1}, .backward = back_var)
-REDUCTION(STD, "std", "StdBackward0", plan_real, forward_var, .save_in = {1}, .save_out = 1, .backward = back_var)
-REDUCTION(LOGSUMEXP, "logsumexp", "LogsumexpBackward0", plan_real, forward_logsumexp, .save_in = {1}, .save_out = 1, .backward = back_logsumexp)
 REDUCTION(ANY, "any", NULL, plan_truth, forward_truth, .flags = FNN_F_NO_GRAD)
 REDUCTION(ALL, "all", NULL, plan_truth, forward_truth, .flags = FNN_F_NO_GRAD)

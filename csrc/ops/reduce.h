@@ -1,4 +1,4 @@
-/* What the reductions (reduce.c, extreme.c) share: which dimensions go, the result's shape, and the input as rows. */
+/* What the reductions (reduce.c, reduce_rows.c, extreme.c) share: which dimensions go, the result's shape, and the input as rows. */
 #ifndef FNN_OPS_REDUCE_H
 #define FNN_OPS_REDUCE_H
 
@@ -23,6 +23,10 @@ void fnn_reduction_expand(const fnn_reduction *r, const fnn_geom *g, const fnn_t
 void fnn_reduction_keep(const fnn_reduction *r, const fnn_geom *g, const fnn_tensor *t, fnn_tensor *out);
 /* The reduction of a node's input, from its geometry. */
 fnn_status fnn_reduction_of_geom(const fnn_geom *g, const fnn_ints *dims, bool keepdim, fnn_reduction *r);
+
+/* Plans: a result of this dtype; of SUM's and PROD's (the dtype asked for, else that of floats or int64). attrs as in reduce.c. */
+fnn_status fnn_reduction_plan(fnn_call *c, int dtype);
+fnn_status fnn_reduction_plan_sum(fnn_call *c);
 
 /* Calls fn(ctx, first, rows) for chunks of the rows, which follow from the shape; ns: the time for one element. */
 typedef void (*fnn_rows_fn)(const void *ctx, int64_t first, int64_t rows);
