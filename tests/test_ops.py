@@ -236,3 +236,12 @@ def test_gelu_never_has_the_wrong_sign() -> None:
         y = arr(fastnn.nn.functional.gelu(x, approximate=approximate))
         assert ((y <= 0) | (arr(x) > 0)).all()
         assert ((y >= 0) | (arr(x) < 0)).all()
+
+
+@pytest.mark.parametrize("to", ["bool", "uint8", "int32", "int64"])
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "int32", "int64", "float32"])
+def test_products_in_an_integer_dtype_asked_for(dtype: str, to: str) -> None:
+    values = (np.arange(60).reshape(5, 12) % 7 + 1).astype(dtype)
+    for dim in ((), (0,), (1,)):
+        want, got = (lib.tensor(values).prod(*dim, dtype=getattr(lib, to)) for lib in (torch, fastnn))
+        same(got, want, f"dim {dim}")

@@ -1,6 +1,6 @@
 /* Reductions of one kernel call per block of rows: prod, var, std, logsumexp.
  *
- * attrs: list[0] dims (n <= 0: all), v[0].i keepdim. PROD: v[1].i dtype (-1: by torch's rule; integers and bools in int64). VAR,
+ * attrs: list[0] dims (n <= 0: all), v[0].i keepdim. PROD: v[1].i dtype (-1: by torch's rule). VAR,
  * STD: v[1].f correction.
  * Invariant: whatever the reduced dimensions, the input is brought into rows first, so results depend on shapes and values only;
  * chunks of rows are independent.
@@ -38,18 +38,35 @@ static void row_chunk(const void *ctx, int64_t first, int64_t rows) {
         FNN_KERNEL_OF(t->dtype, moments_rows, NULL, y, x, rows, n, n);
 }
 
+/* x (as of out's dtype) in rows of the dtype its factors are multiplied in: integers and bools in int64. */
+static fnn_status factors(const fnn_reduction *r, const fnn_tensor *x, int dtype, fnn_tensor *rows) {
+    fnn_tensor cast, wide;
+    FNN_TRY(fnn_cast(&cast, x, dtype));
+    fnn_status status = fnn_cast(&wide, &cast, fnn_dtype_is_float(dtype) ? dtype : FNN_I64);
+    fnn_tensor_unref(&cast);
+    if (status) return status;
+    status = fnn_reduction_rows(r, &wide, rows);
+    fnn_tensor_unref(&wide);
+    return status;
+}
+
 static fnn_status forward_prod(fnn_call *c) {
     fnn_reduction r;
-    fnn_tensor x, rows, *out = c->out;
+    fnn_tensor rows, *out = c->out, product = *out;
     FNN_TRY(fnn_reduction_make("prod", c->in[0], &c->attrs->list[0], c->attrs->v[0].i != 0, &r));
-    FNN_TRY(fnn_cast(&x, c->in[0], out->dtype));
-    fnn_status status = fnn_reduction_rows(&r, &x, &rows);
-    fnn_tensor_unref(&x);
-    if (status) return status;
-    rows_task t = {.op = c->op, .dtype = out->dtype, .n = r.n, .y = out->data, .x = rows.data};
-    fnn_reduction_each(&r, 0.2, row_chunk, &t);
+    FNN_TRY(factors(&r, c->in[0], out->dtype, &rows));
+    bool narrow = rows.dtype != out->dtype;
+    fnn_status status = narrow ? fnn_empty(&product, rows.dtype, out->ndim, out->shape) : FNN_OK;
+    if (!status) {
+        rows_task t = {.op = c->op, .dtype = rows.dtype, .n = r.n, .y = product.data, .x = rows.data};
+        fnn_reduction_each(&r, 0.2, row_chunk, &t);
+        if (narrow) {
+            status = fnn_copy_into(out, &product);
+            fnn_tensor_unref(&product);
+        }
+    }
     fnn_tensor_unref(&rows);
-    return FNN_OK;
+    return status;
 }
 
 /* d/dx_k = dy * product of the others, by running products from both ends: right with zeros too. */
