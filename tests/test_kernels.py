@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import inspect
+import itertools
 import pickle
 import sys
 from collections.abc import Callable
@@ -132,7 +133,7 @@ def test_saved_names() -> None:
     np.testing.assert_allclose(s.mean.ravel(), floats(3, 5).mean(1))
     np.testing.assert_allclose(s.rstd.ravel(), 1 / np.sqrt(floats(3, 5).var(1) + 1e-5))
     _, s = k.cross_entropy_forward(floats(13, 11), TARGETS)
-    np.testing.assert_allclose(s.lse, np.log(np.exp(floats(13, 11)).sum(1)))
+    np.testing.assert_allclose(s.parts.sum(1), np.log(np.exp(floats(13, 11)).sum(1)))
     assert k.gru_forward(*GRU)[1].gates.shape == (3, 4, 30)
     assert k.lstm_forward(*LSTM)[1].gates.shape == (3, 4, 42)
     assert k.tanh_forward(floats(3))[1]._fields == ("y", "call")
@@ -215,7 +216,7 @@ def test_nothing_leaks() -> None:
 
     once()
     before = fastnn._C._pool_stats()["bytes_in_use"]
-    for _ in range(3):
+    for _ in range(20):
         once()
     assert fastnn._C._pool_stats()["bytes_in_use"] == before
 
@@ -274,17 +275,19 @@ def test_no_object_leaks() -> None:
     ]
     calls += [lambda case=case: run(case, case.cast("float32")) for case in CASES.values()]  # type: ignore[misc]
 
-    def once() -> None:
-        for call in calls:
-            with contextlib.suppress(Exception):
-                call()
+    def growth(call: Callable[[], Any]) -> int:
+        """Blocks that 20 calls leave behind, in the best of 4 times: freelists fill at times, a leak grows every time."""
+        sizes = []
+        for _ in range(5):
+            for _ in range(20):
+                with contextlib.suppress(Exception):
+                    call()
+            gc.collect(1)  # what was made just now: tracebacks and frames in a cycle
+            sizes.append(sys.getallocatedblocks())
+        return min(b - a for a, b in itertools.pairwise(sizes))
 
-    for _ in range(3):
-        once()
-    gc.collect()
-    references, blocks = sys.getrefcount(x), sys.getallocatedblocks()
-    for _ in range(20):
-        once()
+    references = sys.getrefcount(x)
+    grown = [growth(call) for call in calls]
+    assert max(grown) < 20, f"call {grown.index(max(grown))} leaves objects behind"
     gc.collect()
     assert sys.getrefcount(x) == references
-    assert sys.getallocatedblocks() - blocks < 100
