@@ -275,19 +275,21 @@ def test_no_object_leaks() -> None:
     ]
     calls += [lambda case=case: run(case, case.cast("float32")) for case in CASES.values()]  # type: ignore[misc]
 
-    def growth(call: Callable[[], Any]) -> int:
-        """Blocks that 20 calls leave behind, in the best of 4 times: freelists fill at times, a leak grows every time."""
-        sizes = []
-        for _ in range(5):
+    def leaks(call: Callable[[], Any]) -> bool:
+        """Whether 20 calls leave 20 blocks or more behind, time after time: freelists fill for a while, a leak grows for ever."""
+        before = sys.getallocatedblocks()
+        for _ in range(60):
             for _ in range(20):
                 with contextlib.suppress(Exception):
                     call()
             gc.collect(1)  # what was made just now: tracebacks and frames in a cycle
-            sizes.append(sys.getallocatedblocks())
-        return min(b - a for a, b in itertools.pairwise(sizes))
+            after = sys.getallocatedblocks()
+            if after - before < 20:
+                return False
+            before = after
+        return True
 
     references = sys.getrefcount(x)
-    grown = [growth(call) for call in calls]
-    assert max(grown) < 20, f"call {grown.index(max(grown))} leaves objects behind"
+    assert [i for i, call in enumerate(calls) if leaks(call)] == []
     gc.collect()
     assert sys.getrefcount(x) == references
