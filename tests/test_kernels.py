@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import gc
 import inspect
-import itertools
 import pickle
 import sys
 from collections.abc import Callable
@@ -277,12 +276,13 @@ def test_no_object_leaks() -> None:
 
     def leaks(call: Callable[[], Any]) -> bool:
         """Whether 20 calls leave 20 blocks or more behind, time after time: freelists fill for a while, a leak grows for ever."""
+        gc.collect()
         before = sys.getallocatedblocks()
         for _ in range(60):
             for _ in range(20):
                 with contextlib.suppress(Exception):
                     call()
-            gc.collect(1)  # what was made just now: tracebacks and frames in a cycle
+            gc.collect()  # tracebacks and frames are cycles
             after = sys.getallocatedblocks()
             if after - before < 20:
                 return False
