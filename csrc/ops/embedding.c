@@ -32,19 +32,10 @@ static fnn_status plan(fnn_call *c) {
     return FNN_OK;
 }
 
-/* Indices as contiguous int64: counted, or a copy. */
-static fnn_status indices(const fnn_tensor *index, fnn_tensor *out) {
-    fnn_tensor cast;
-    FNN_TRY(fnn_cast(&cast, index, FNN_I64));
-    fnn_status status = fnn_contiguous(out, &cast);
-    fnn_tensor_unref(&cast);
-    return status;
-}
-
 static fnn_status inspect(fnn_call *c) {
     int64_t rows = c->in[0]->shape[0];
     fnn_tensor index;
-    FNN_TRY(indices(c->in[1], &index));
+    FNN_TRY(fnn_contiguous_as(&index, c->in[1], FNN_I64));
     const int64_t *at = (const int64_t *)index.data;
     int64_t bad;
     fnn_k.i64_count_outside(&bad, at, index.numel, 0, rows);
@@ -90,7 +81,7 @@ static void backward_chunk(void *ctx, int64_t chunk) {
 static fnn_status forward(fnn_call *c) {
     fnn_tensor w = {0}, index = {0};
     fnn_status status = fnn_contiguous(&w, c->in[0]);
-    if (!status) status = indices(c->in[1], &index);
+    if (!status) status = fnn_contiguous_as(&index, c->in[1], FNN_I64);
     if (!status) {
         int64_t n = w.shape[1];
         task t = {.dtype = w.dtype, .rows = index.numel, .n = n, .per = fnn_rows_per_chunk(n), .out = c->out->data, .in = w.data,
@@ -135,7 +126,7 @@ static fnn_status backward(fnn_backcall *b) {
     const fnn_geom *g = &b->in_geom[0];
     fnn_tensor dy = {0}, index = {0};
     fnn_status status = fnn_contiguous(&dy, b->dy[0]);
-    if (!status) status = indices(&b->in[1], &index);
+    if (!status) status = fnn_contiguous_as(&index, &b->in[1], FNN_I64);
     if (!status && b->attrs->v[1].i) status = divide_by_count(&dy, &index, g->shape[0]);
     if (!status) status = fnn_empty(&b->dx[0], g->dtype, 2, g->shape);
     if (!status && b->dx[0].numel) {

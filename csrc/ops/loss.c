@@ -74,20 +74,11 @@ static fnn_status plan(fnn_call *c) {
     return FNN_OK;
 }
 
-/* target as contiguous int64: counted, or a copy. */
-static fnn_status targets(const fnn_tensor *target, fnn_tensor *out) {
-    fnn_tensor cast;
-    FNN_TRY(fnn_cast(&cast, target, FNN_I64));
-    fnn_status status = fnn_contiguous(out, &cast);
-    fnn_tensor_unref(&cast);
-    return status;
-}
-
 static fnn_status inspect(fnn_call *c) {
     const fnn_tensor *x = c->in[0];
     int64_t classes = x->shape[class_dim(x->ndim)], ignore = c->attrs->v[0].i;
     fnn_tensor target;
-    FNN_TRY(targets(c->in[1], &target));
+    FNN_TRY(fnn_contiguous_as(&target, c->in[1], FNN_I64));
     const int64_t *t = (const int64_t *)target.data;
     fnn_status status = FNN_OK;
     int64_t outside;
@@ -206,7 +197,7 @@ static void reduce(fnn_call *c, const task *t, char *scratch) {
 static fnn_status forward(fnn_call *c) {
     fnn_tensor x = {0}, target = {0}, w = {0};
     fnn_status status = fnn_rows_in(&x, c->in[0], class_dim(c->in[0]->ndim));
-    if (!status) status = targets(c->in[1], &target);
+    if (!status) status = fnn_contiguous_as(&target, c->in[1], FNN_I64);
     if (!status && c->in[2]) status = fnn_contiguous(&w, c->in[2]);
     if (!status) {
         int64_t n = x.shape[x.ndim - 1], size = fnn_itemsize[x.dtype];
@@ -236,7 +227,7 @@ static fnn_status backward(fnn_backcall *b) {
     const fnn_geom *g = &b->in_geom[0];
     int dim = class_dim(g->ndim);
     fnn_tensor x = {0}, target = {0}, w = {0}, scale = {0}, rows = {0};
-    fnn_status status = targets(&b->in[1], &target);
+    fnn_status status = fnn_contiguous_as(&target, &b->in[1], FNN_I64);
     if (!status && b->in[0].data) status = fnn_rows_in(&x, &b->in[0], dim);
     if (!status && b->in[2].data) status = fnn_contiguous(&w, &b->in[2]);
     if (!status) status = scale_of(b, &scale);

@@ -15,15 +15,6 @@ static fnn_status plan_nonzero(fnn_call *c) {
     return FNN_OK;
 }
 
-/* x != 0 as contiguous bytes of 0 and 1, owned. */
-static fnn_status truth(const fnn_tensor *x, fnn_tensor *bytes) {
-    fnn_tensor cast;
-    FNN_TRY(fnn_cast(&cast, x, FNN_BOOL));
-    fnn_status status = fnn_contiguous(bytes, &cast);
-    fnn_tensor_unref(&cast);
-    return status;
-}
-
 static int64_t count_true(const fnn_tensor *bytes) {
     int64_t count = 0;
     for (int64_t i = 0; i < bytes->numel; i++) count += bytes->data[i] != 0;
@@ -32,7 +23,7 @@ static int64_t count_true(const fnn_tensor *bytes) {
 
 static fnn_status inspect_nonzero(fnn_call *c) {
     fnn_tensor bytes;
-    FNN_TRY(truth(c->in[0], &bytes));
+    FNN_TRY(fnn_contiguous_as(&bytes, c->in[0], FNN_BOOL));
     int64_t count = count_true(&bytes), shape[2] = {count, bytes.ndim}, stride[2] = {1, count ? count : 1};
     fnn_tensor_unref(&bytes);
     fnn_tensor_set_geometry(c->out, 2, shape, stride);
@@ -41,7 +32,7 @@ static fnn_status inspect_nonzero(fnn_call *c) {
 
 static fnn_status forward_nonzero(fnn_call *c) {
     fnn_tensor bytes;
-    FNN_TRY(truth(c->in[0], &bytes));
+    FNN_TRY(fnn_contiguous_as(&bytes, c->in[0], FNN_BOOL));
     int last = bytes.ndim - 1;
     int64_t *y = (int64_t *)c->out->data, at[FNN_MAX_DIMS] = {0}, n = bytes.ndim ? bytes.shape[last] : 0;
     int64_t count = c->out->shape[0], found = 0;

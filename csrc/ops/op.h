@@ -155,6 +155,8 @@ fnn_status fnn_add_into(const fnn_tensor *dst, const fnn_tensor *src);
 fnn_status fnn_sum_to(fnn_tensor *out, const fnn_tensor *t, const fnn_geom *g);
 /* t cast to dtype: counted t when equal. */
 fnn_status fnn_cast(fnn_tensor *out, const fnn_tensor *t, int dtype);
+/* Both: contiguous elements of dtype, counted or a copy. Of FNN_BOOL: t != 0 as bytes of 0 and 1. */
+fnn_status fnn_contiguous_as(fnn_tensor *out, const fnn_tensor *t, int dtype);
 fnn_status fnn_zeros(fnn_tensor *out, const fnn_geom *g);
 fnn_geom fnn_geom_of(const fnn_tensor *t);
 /* Wraps a negative dimension; fails with torch's IndexError. ndim 0 counts as one dimension. */

@@ -44,6 +44,14 @@ fnn_status fnn_cast(fnn_tensor *out, const fnn_tensor *t, int dtype) {
     return FNN_OK;
 }
 
+fnn_status fnn_contiguous_as(fnn_tensor *out, const fnn_tensor *t, int dtype) {
+    fnn_tensor cast;
+    FNN_TRY(fnn_cast(&cast, t, dtype));
+    fnn_status status = fnn_contiguous(out, &cast);
+    fnn_tensor_unref(&cast);
+    return status;
+}
+
 fnn_status fnn_fill_zero(const fnn_tensor *dst) {
     if (dst->contiguous || fnn_is_dense(dst)) {
         memset(dst->data, 0, (size_t)dst->numel * fnn_itemsize[dst->dtype]);
