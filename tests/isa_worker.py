@@ -10,23 +10,16 @@ import sys
 
 import numpy as np
 from op_table import ROWS
-from support import arr, leaves
-from table_calls import forward_backward
+from proofs import results
 
 import fastnn
 
 
 def main(path: str) -> None:
-    results: dict[str, np.ndarray] = {}
-    for name, row in ROWS.items():
-        for dtype in row.dtypes:
-            for n, sample in enumerate(row.cases()):
-                differentiate = row.grad and sample.grad and dtype.startswith("float")
-                outputs, gradients = forward_backward(fastnn, row, sample, dtype, wanted=None if differentiate else [])
-                for kind, values in (("out", outputs), ("grad", gradients)):
-                    for i, v in enumerate(leaves(values)):
-                        results[f"{name}/{dtype}/{n}/{kind}{i}"] = arr(v)
-    np.savez(path, **results)
+    found: dict[str, np.ndarray] = {}
+    for row in ROWS.values():
+        found |= results(fastnn, row)
+    np.savez(path, **found)
 
 
 if __name__ == "__main__":

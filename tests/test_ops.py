@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 import torch
 from op_table import ROWS
+from proofs import gradient_by_differences
 from support import ROOT, arr, close, leaves, outcome, same
-from table_calls import LAYOUTS, forward_backward, prepare, weights_for
+from table_calls import LAYOUTS, forward_backward, prepare
 
 import fastnn
 
@@ -69,35 +70,7 @@ def test_gradients_beside_torch(name: str, dtype: str) -> None:
 
 @pytest.mark.parametrize("name", [n for n, r in ROWS.items() if r.grad and r.numeric])
 def test_gradient_by_finite_differences(name: str) -> None:
-    """Central differences in float64 at up to 12 entries of each input."""
-    row = ROWS[name]
-    rs = np.random.RandomState(3)
-    for n, sample in enumerate(row.cases()):
-        if not sample.grad or sample.large:
-            continue
-        _, gradients = forward_backward(fastnn, row, sample, "float64")
-        args, kwargs, made = prepare(fastnn, sample, "float64")
-
-        def loss(args: Any = args, kwargs: Any = kwargs) -> float:
-            outputs = [o for o in leaves(row.run(fastnn, args, kwargs)) if arr(o).dtype.kind == "f"]
-            return sum(float((arr(o) * arr(w)).sum()) for o, w in zip(outputs, weights_for(fastnn, outputs), strict=True))
-
-        with fastnn.no_grad():
-            for i, (x, grad) in enumerate(zip(made, gradients, strict=True)):
-                if x.numel() == 0 or grad is None:
-                    continue
-                flat, g = x.view(-1), arr(grad).reshape(-1)
-                for k in rs.permutation(x.numel())[:12]:
-                    at, h = flat[int(k)].item(), 1e-5
-                    flat[int(k)] = at + h
-                    up = loss()
-                    flat[int(k)] = at - h
-                    down = loss()
-                    flat[int(k)] = at
-                    slope = (up - down) / (2 * h)
-                    if np.isnan(slope):  # the value itself is NaN there
-                        continue
-                    assert abs(slope - g[k]) <= 2e-6 * max(1.0, abs(slope), abs(up)), f"{name} sample {n} input {i} entry {k}: gradient {g[k]}, finite difference {slope}"
+    gradient_by_differences(fastnn, ROWS[name])
 
 
 @pytest.mark.parametrize(("name", "dtype"), IDS)

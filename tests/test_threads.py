@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 from op_table import ROWS
-from support import arr, leaves, same
-from table_calls import forward_backward
+from proofs import equal_with_threads
+from support import arr, same
 
 import fastnn
 
@@ -20,20 +20,8 @@ import fastnn
 @pytest.mark.parametrize("name", list(ROWS))
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_thread_count_changes_no_bit(name: str, dtype: str) -> None:
-    row = ROWS[name]
-    if dtype not in row.dtypes:
-        return
-    samples = [s for s in row.cases() if s.large] or row.cases()[:2]
-    for sample in samples:
-        wanted = None if row.grad and sample.grad else []
-        results = []
-        for threads in (1, 2, 3, 7):
-            fastnn.set_num_threads(threads)
-            assert fastnn.get_num_threads() == threads
-            results.append(leaves(list(forward_backward(fastnn, row, sample, dtype, wanted=wanted))))
-        for other, threads in zip(results[1:], (2, 3, 7), strict=True):
-            for a, b in zip(results[0], other, strict=True):
-                same(b, a, f"{name} with {threads} threads")
+    if dtype in ROWS[name].dtypes:
+        equal_with_threads(fastnn, ROWS[name], dtype)
 
 
 def transformer_step(threads: int) -> list[np.ndarray]:
