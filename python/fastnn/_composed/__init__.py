@@ -2,20 +2,33 @@
 
 Invariant: each is differentiable where torch's is.  `install` puts them beside the primitives, both as functions and as
 methods, and never replaces a primitive of the same name: moving one into C means deleting it here.
-Read next: pointwise.py, reduce.py, shape.py, order.py, products.py, queries.py.
+Read next: pointwise.py, reduce.py, shape.py, joins.py, places.py, order.py, products.py, queries.py.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from . import order, pointwise, products, queries, reduce, shape, stores
+from . import joins, order, places, pointwise, products, queries, reduce, shape, stores
 from ._registry import FUNCTIONS, METHODS
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
 
-__all__ = ["FUNCTIONS", "METHODS", "install", "order", "pointwise", "products", "queries", "reduce", "shape", "stores"]
+__all__ = [
+    "FUNCTIONS",
+    "METHODS",
+    "install",
+    "joins",
+    "order",
+    "places",
+    "pointwise",
+    "products",
+    "queries",
+    "reduce",
+    "shape",
+    "stores",
+]
 
 
 def install(namespace: MutableMapping[str, Any], tensor_type: type) -> None:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from .modules.module import Module
 
 _boundary: Any = None
 
@@ -47,7 +46,7 @@ class BackwardHookCall:
     the gradient first (pre-hooks run there), the node on the inputs sees it last (hooks run there).
     """
 
-    def __init__(self, module: Module, pre_hooks: Iterable[Callable], hooks: Iterable[Callable]) -> None:  # type: ignore[type-arg]
+    def __init__(self, module: Any, pre_hooks: Iterable[Callable], hooks: Iterable[Callable]) -> None:  # type: ignore[type-arg]
         self.module = module
         self.pre_hooks = list(pre_hooks)
         self.hooks = list(hooks)

@@ -58,20 +58,22 @@ from ._activations import (
 from ._losses import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
-    cosine_embedding_loss,
     cross_entropy,
     gaussian_nll_loss,
-    hinge_embedding_loss,
     huber_loss,
     kl_div,
     l1_loss,
-    margin_ranking_loss,
     mse_loss,
-    multi_margin_loss,
-    multilabel_soft_margin_loss,
     nll_loss,
     poisson_nll_loss,
     smooth_l1_loss,
+)
+from ._margin_losses import (
+    cosine_embedding_loss,
+    hinge_embedding_loss,
+    margin_ranking_loss,
+    multi_margin_loss,
+    multilabel_soft_margin_loss,
     soft_margin_loss,
     triplet_margin_loss,
     triplet_margin_with_distance_loss,
@@ -96,10 +98,8 @@ linear = _C.linear
 scaled_dot_product_attention = _C.scaled_dot_product_attention
 
 _LATE = {
-    "_windows": (
-        "conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d pad unfold fold interpolate "
-        "pixel_shuffle pixel_unshuffle channel_shuffle"
-    ),
+    "_windows": ("conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d pad unfold fold"),
+    "_resample": "interpolate pixel_shuffle pixel_unshuffle channel_shuffle",
     "_pooling": (
         "max_pool1d max_pool2d max_pool3d avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d adaptive_avg_pool2d "
         "adaptive_avg_pool3d adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d lp_pool1d lp_pool2d"

@@ -1,14 +1,24 @@
-"""The text of repr(module): the name, the extra line, the children indented by two columns.
+"""The text of repr(module): the name, the extra line, the children indented by two columns; types in messages.
 
 Read next: module.py.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from fastnn import _C
 
 if TYPE_CHECKING:
     from .module import Module
+
+
+def typename(value: Any) -> str:
+    """The type of a value as messages name it."""
+    if isinstance(value, _C.Tensor):
+        return str(value.type())
+    cls = type(value)
+    return cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
 
 
 def indent(text: str, columns: int) -> str:

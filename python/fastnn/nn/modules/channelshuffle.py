@@ -1,13 +1,13 @@
 """ChannelShuffle.
 
-Read next: ../_windows.py.
+Read next: ../_resample.py.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .._windows import channel_shuffle
+from .._resample import channel_shuffle
 from .module import Module
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
 """Loss functions as modules: the functions with their options kept as attributes.
 
-Read next: ../_losses.py.
+Read next: ../_losses.py, ../_margin_losses.py.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .. import _losses as L
+from .. import _margin_losses as M
 from .module import Module
 
 if TYPE_CHECKING:
@@ -228,14 +229,14 @@ class CosineEmbeddingLoss(_MarginLoss):
     """1 - cos for target 1, max(0, cos - margin) for -1."""
 
     def forward(self, input1: Tensor, input2: Tensor, target: Tensor) -> Tensor:
-        return L.cosine_embedding_loss(input1, input2, target, margin=self.margin, reduction=self.reduction)
+        return M.cosine_embedding_loss(input1, input2, target, margin=self.margin, reduction=self.reduction)
 
 
 class MarginRankingLoss(_MarginLoss):
     """max(0, -target (x1 - x2) + margin)."""
 
     def forward(self, input1: Tensor, input2: Tensor, target: Tensor) -> Tensor:
-        return L.margin_ranking_loss(input1, input2, target, margin=self.margin, reduction=self.reduction)
+        return M.margin_ranking_loss(input1, input2, target, margin=self.margin, reduction=self.reduction)
 
 
 class HingeEmbeddingLoss(_MarginLoss):
@@ -244,21 +245,21 @@ class HingeEmbeddingLoss(_MarginLoss):
     _default = 1.0
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        return L.hinge_embedding_loss(input, target, margin=self.margin, reduction=self.reduction)
+        return M.hinge_embedding_loss(input, target, margin=self.margin, reduction=self.reduction)
 
 
 class SoftMarginLoss(_Loss):
     """log(1 + exp(-t x))."""
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        return L.soft_margin_loss(input, target, reduction=self.reduction)
+        return M.soft_margin_loss(input, target, reduction=self.reduction)
 
 
 class MultiLabelSoftMarginLoss(_WeightedLoss):
     """The mean over classes of BCE with logits."""
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        return L.multilabel_soft_margin_loss(input, target, weight=self.weight, reduction=self.reduction)
+        return M.multilabel_soft_margin_loss(input, target, weight=self.weight, reduction=self.reduction)
 
 
 class MultiMarginLoss(_WeightedLoss):
@@ -280,7 +281,7 @@ class MultiMarginLoss(_WeightedLoss):
         self.margin = margin
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        return L.multi_margin_loss(
+        return M.multi_margin_loss(
             input, target, p=self.p, margin=self.margin, weight=self.weight, reduction=self.reduction
         )
 
@@ -302,7 +303,7 @@ class TripletMarginLoss(_Loss):
         self.margin, self.p, self.eps, self.swap = margin, p, eps, swap
 
     def forward(self, anchor: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
-        return L.triplet_margin_loss(
+        return M.triplet_margin_loss(
             anchor,
             positive,
             negative,
@@ -329,7 +330,7 @@ class TripletMarginWithDistanceLoss(_Loss):
         self.distance_function, self.margin, self.swap = distance_function, margin, swap
 
     def forward(self, anchor: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
-        return L.triplet_margin_with_distance_loss(
+        return M.triplet_margin_with_distance_loss(
             anchor,
             positive,
             negative,

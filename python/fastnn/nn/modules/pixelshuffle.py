@@ -1,13 +1,13 @@
 """PixelShuffle and PixelUnshuffle.
 
-Read next: ../_windows.py.
+Read next: ../_resample.py.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .._windows import pixel_shuffle, pixel_unshuffle
+from .._resample import pixel_shuffle, pixel_unshuffle
 from .module import Module
 
 if TYPE_CHECKING:

@@ -1,13 +1,13 @@
 """Upsample: interpolate() as a layer.
 
-Read next: ../_windows.py.
+Read next: ../_resample.py.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .._windows import interpolate
+from .._resample import interpolate
 from .module import Module
 
 if TYPE_CHECKING:
