@@ -29,8 +29,12 @@ DEBUG = SANITIZE or os.environ.get("FASTNN_DEBUG", "0") not in ("", "0")
 
 # fastnn.h and what it includes.
 PUBLIC_HEADERS = ("fastnn.h", "core/cpu.h", "core/dtype.h", "core/status.h", "ops/ops.def")
-# What `fastnn bench` runs; the rest of the folder needs torch or a checkout.
-BENCHMARKS = ("cases.py", "cases_numpy.py", "cases_rest.py", "steps.py", "measure.py")
+# What `fastnn bench` and `fastnn verify` run; the rest of these folders needs torch or a checkout.
+SHIPPED = {
+    "benchmarks": ("cases.py", "cases_numpy.py", "cases_rest.py", "steps.py", "measure.py"),
+    "tests": ("verify.py", "isa_worker.py", "proofs.py", "op_table.py", "op_rows_more.py", "table_calls.py")
+    + ("reference.py", "random_vectors.py", "support.py"),
+}
 
 
 def compile_flags() -> list[str]:
@@ -118,8 +122,8 @@ class BuildC(build_ext):
 
 
 class BuildPy(build_py):
-    """build_py that also ships the C header, so that a C program can be compiled against an installed wheel, and the
-    benchmarks.
+    """build_py that also ships the C header, so that a C program can be compiled against an installed wheel, and what
+    the commands bench and verify run.
     """
 
     def run(self) -> None:
@@ -127,7 +131,7 @@ class BuildPy(build_py):
         if self.editable_mode:
             return
         files = {f"include/{name}": ROOT / "csrc" / name for name in PUBLIC_HEADERS}
-        files |= {f"benchmarks/{name}": ROOT / "benchmarks" / name for name in BENCHMARKS}
+        files |= {f"{folder}/{name}": ROOT / folder / name for folder, names in SHIPPED.items() for name in names}
         for name, source in files.items():
             target = Path(self.build_lib) / "fastnn" / name
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -9,11 +9,13 @@ Read next: _script.py (run), train/trainer.py (train), train/sample.py (sample).
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import sys
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
+from types import ModuleType
 
 from fastnn.train.config import MODEL_TYPES, TrainConfig, UserError
 
@@ -148,6 +150,7 @@ def _parser() -> _OneLineParser:
     bench = commands.add_parser("bench", help="time fastnn's operators and training steps on this machine")
     bench.add_argument("--filter", nargs="+", default=[], metavar="TEXT", help="only cases with a TEXT in their name")
     bench.add_argument("--threads", type=_positive_int, help="how many threads (default: as fastnn chooses)")
+    commands.add_parser("verify", help="prove every op right on this machine, in about a minute")
     commands.add_parser("info", help="print version, instruction set, BLAS, threads and build")
     return parser
 
@@ -181,17 +184,17 @@ def _info() -> int:
     return 0
 
 
-def _bench(args: argparse.Namespace) -> int:
-    """Runs the part of benchmarks/ that needs no torch: the wheel brings it, a checkout has it beside python/.
-
-    The comparison with torch is benchmarks/run.py.
-    """
+def _beside(folder: str, module: str) -> ModuleType:
+    """A module of benchmarks/ or tests/ that needs no torch: the wheel brings it, a checkout has it beside python/."""
     here = Path(__file__).parent
-    folder = next(place for place in (here / "benchmarks", here.parents[1] / "benchmarks") if place.is_dir())
-    sys.path.insert(0, str(folder))
-    import importlib
+    place = next(place for place in (here / folder, here.parents[1] / folder) if place.is_dir())
+    sys.path.insert(0, str(place))
+    return importlib.import_module(module)
 
-    return int(importlib.import_module("measure").bench(args.filter, args.threads))
+
+def _bench(args: argparse.Namespace) -> int:
+    """The comparison with torch is benchmarks/run.py."""
+    return int(_beside("benchmarks", "measure").bench(args.filter, args.threads))
 
 
 def _command(args: argparse.Namespace) -> int:
@@ -204,6 +207,8 @@ def _command(args: argparse.Namespace) -> int:
         from fastnn.train import sample
 
         return sample.main(**options)
+    if args.command == "verify":
+        return int(_beside("tests", "verify").main())
     return _info() if args.command == "info" else _bench(args)
 
 
@@ -228,7 +233,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"fastnn {fastnn.__version__}")
         return 0
     if args.command is None:
-        parser.error("a command is needed: run, train, sample, bench or info (see --help)")
+        parser.error("a command is needed: run, train, sample, bench, verify or info (see --help)")
     try:
         return _command(args)
     except UserError as error:
