@@ -10,6 +10,7 @@
 
 /* how many words the register file holds: kernels choose their tiles by it */
 #define FNN_WORD_REGISTERS 8
+#define FNN_NO_SCALE /* no instruction for a * 2^n: vf_exp goes around it where it can */
 #define FNN_WORD static inline __attribute__((always_inline, unused))
 #define FNN_FUNCTION FNN_WORD /* of many words: exp and its kind */
 

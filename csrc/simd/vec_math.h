@@ -52,6 +52,12 @@ FNN_FUNCTION vd vd_exp_reduced(vd x, vd *n) {
  * zero costs the processor 150 cycles a word, and a masked softmax is full of exp(-inf). NaN passes. */
 FNN_FUNCTION vf vf_exp(vf x) {
     vf n;
+#ifdef FNN_NO_SCALE /* a word whose results are all normal takes 2^n by adding n to the exponent: the same bits, half the work */
+    if (!vf_mask_any(vf_mask_not(vf_lt(vf_abs(x), vf_set1(86.0f))))) {
+        vf p = vf_add(vf_exp_reduced(x, &n), vf_set1(1.0f));
+        return vf_from_bits(vf_iadd(vf_bits(p), vf_ishl(vf_bits(vf_add(n, vf_set1(12582912.0f))), 23)));
+    }
+#endif
     const vf_mask some = vf_mask_not(vf_lt(x, vf_set1(-103.9721f)));
     vf q = vf_exp_reduced(vf_min(vf_set1(89.0f), x), &n);
     return vf_ldexp_where(some, vf_add(q, vf_set1(1.0f)), n);
