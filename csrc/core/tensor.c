@@ -118,13 +118,19 @@ void fnn_tensor_unref(fnn_tensor *t) {
 
 /* ---- geometry ---- */
 
+/* A product of sizes, or -1 if it cannot be counted; whoever makes a tensor of given sizes looks at numel and refuses. */
+static int64_t times(int64_t numel, int64_t size) {
+    int64_t product;
+    return numel < 0 || __builtin_mul_overflow(numel, size, &product) ? -1 : product;
+}
+
 void fnn_tensor_derive(fnn_tensor *t) {
     int64_t numel = 1;
-    for (int d = 0; d < t->ndim; d++) numel *= t->shape[d];
+    for (int d = 0; d < t->ndim; d++) numel = times(numel, t->shape[d]);
     t->numel = numel;
     int64_t expected = 1;
     bool contiguous = true;
-    if (numel)
+    if (numel > 0)
         for (int d = t->ndim - 1; d >= 0; d--) {
             if (t->shape[d] == 1) continue; /* the stride of a dimension of one element says nothing */
             if (t->stride[d] != expected) {
@@ -147,10 +153,10 @@ void fnn_tensor_set_geometry(fnn_tensor *t, int ndim, const int64_t *shape, cons
     int64_t step = 1, numel = 1;
     for (int d = ndim - 1; d >= 0; d--) {
         t->stride[d] = step;
-        step *= shape[d] > 1 ? shape[d] : 1; /* as torch: empty dimensions do not zero the strides */
-        numel *= shape[d];
+        step = times(step, shape[d] > 1 ? shape[d] : 1); /* as torch: empty dimensions do not zero the strides */
+        numel = times(numel, shape[d]);
     }
-    t->numel = numel;
+    t->numel = step < 0 ? -1 : numel;
     t->contiguous = 1;
 }
 
@@ -209,6 +215,10 @@ void fnn_tensor_extent(const fnn_tensor *t, const char **lo, const char **hi) {
 }
 
 fnn_status fnn_tensor_alloc(fnn_tensor *t) {
+    if (t->numel < 0 || t->numel > INT64_MAX / 8) {
+        char text[FNN_SHAPE_TEXT];
+        return fnn_fail(FNN_ERR_RUNTIME, "a tensor of shape %s has more bytes than an address can count", fnn_shape_text(text, t->ndim, t->shape));
+    }
     fnn_storage *s = fnn_storage_new((size_t)t->numel * fnn_itemsize[t->dtype]);
     if (!s) return FNN_ERR_MEMORY;
     t->storage = s;
@@ -218,28 +228,17 @@ fnn_status fnn_tensor_alloc(fnn_tensor *t) {
     return FNN_OK;
 }
 
-/* The product of a shape, or a failure when it has negative sizes or does not fit into memory. */
-static fnn_status checked_numel(int ndim, const int64_t *shape, size_t itemsize) {
+static fnn_status check_sizes(int ndim, const int64_t *shape) {
     if (ndim < 0 || ndim > FNN_MAX_DIMS)
         return fnn_fail(FNN_ERR_RUNTIME, "empty: found %d dimensions, wanted at most %d", ndim, FNN_MAX_DIMS);
-    int64_t bytes = (int64_t)itemsize;
-    bool empty = false;
-    for (int d = 0; d < ndim; d++) {
+    for (int d = 0; d < ndim; d++)
         if (shape[d] < 0)
             return fnn_fail(FNN_ERR_RUNTIME, "empty: dimension %d has negative size %lld", d, (long long)shape[d]);
-        empty |= shape[d] == 0;
-    }
-    for (int d = 0; d < ndim && !empty; d++)
-        if (__builtin_mul_overflow(bytes, shape[d], &bytes)) {
-            char text[FNN_SHAPE_TEXT];
-            return fnn_fail(FNN_ERR_RUNTIME, "empty: a tensor of shape %s has more bytes than an address can count",
-                            fnn_shape_text(text, ndim, shape));
-        }
     return FNN_OK;
 }
 
 fnn_status fnn_empty(fnn_tensor *out, fnn_dtype dtype, int ndim, const int64_t *shape) {
-    fnn_status status = checked_numel(ndim, shape, fnn_itemsize[dtype]);
+    fnn_status status = check_sizes(ndim, shape);
     if (status) return status;
     fnn_tensor t;
     fnn_tensor_clear(&t);

@@ -39,7 +39,7 @@ static fnn_status plan_cat(fnn_call *c) {
             FNN_TRY(fnn_wrap_dim("cat", &dim, t->ndim));
         }
         FNN_TRY(check_piece(t, first, dim, i));
-        total += t->shape[dim];
+        if (__builtin_add_overflow(total, t->shape[dim], &total)) return fnn_fail(FNN_ERR_RUNTIME, "cat: the elements of all tensors cannot be counted");
     }
     c->out->dtype = (uint8_t)fnn_promote(c->in, c->n_in);
     if (first) {

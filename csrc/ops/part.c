@@ -60,15 +60,17 @@ static fnn_status plan_as_strided(fnn_call *c) {
     const fnn_ints *shape = &c->attrs->list[0], *stride = &c->attrs->list[1];
     if (shape->n != stride->n)
         return fnn_fail(FNN_ERR_RUNTIME, "as_strided: mismatch in length of strides (%lld) and shape (%lld)", (long long)stride->n, (long long)shape->n);
-    int64_t offset = c->attrs->v[0].i, last = offset, numel = 1;
+    int64_t offset = c->attrs->v[0].i, last = offset, reach;
+    bool beyond = false, empty = false;
     for (int d = 0; d < shape->n; d++) {
         if (shape->v[d] < 0 || stride->v[d] < 0) return fnn_fail(FNN_ERR_RUNTIME, "as_strided: Negative sizes and strides are not supported");
-        numel *= shape->v[d];
-        last += stride->v[d] * (shape->v[d] - 1);
+        empty |= !shape->v[d];
+        beyond |= __builtin_mul_overflow(stride->v[d], shape->v[d] - 1, &reach) || __builtin_add_overflow(last, reach, &last);
     }
+    if (beyond) last = INT64_MAX;
     int64_t before = (in->data - in->storage->data) / fnn_itemsize[in->dtype];
     int64_t room = (int64_t)in->storage->nbytes / fnn_itemsize[in->dtype] - before;
-    if (offset < -before || (numel && last >= room))
+    if (offset < -before || (empty ? offset > room : last >= room))
         return fnn_fail(FNN_ERR_RUNTIME, "as_strided: the view reaches element %lld, outside the storage of %lld elements", (long long)last, (long long)room);
     fnn_tensor *out = fnn_view_start(c);
     out->data += offset * fnn_itemsize[in->dtype];

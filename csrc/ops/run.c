@@ -22,6 +22,7 @@ static fnn_status allocate(fnn_call *c) {
     if (c->op->flags & FNN_F_VIEW) {
         for (int i = 0; i < c->n_out; i++) {
             fnn_tensor *out = &c->out[i];
+            if (out->numel < 0) return fnn_fail(FNN_ERR_RUNTIME, "%s: the elements of shape %s cannot be counted: integer multiplication overflow", c->op->name, fnn_shape_of(out));
             out->storage = c->in[0]->storage;
             out->version = c->in[0]->version;
             fnn_storage_ref(out->storage);

@@ -152,6 +152,24 @@ static int dtype_of(const dl_tensor *d) {
     return -1;
 }
 
+/* What is wrong with the description; NULL if nothing is. Sizes are checked so that neither the number of elements nor the
+ * memory they span overflows; whether that memory is there only its owner knows. */
+static const char *wrong_geometry(const dl_tensor *d, int dtype) {
+    uint64_t numel = 1, last = 0, reach, size = (uint64_t)fnn_itemsize[dtype];
+    if (d->ndim && !d->shape) return "a shape that is NULL";
+    for (int k = 0; k < d->ndim; k++) {
+        if (d->shape[k] < 0) return "a negative size";
+        if (d->strides && d->strides[k] < 0 && d->shape[k] > 1) return "a negative stride, which tensors do not have";
+        if (__builtin_mul_overflow(numel, (uint64_t)d->shape[k], &numel) || numel > INT64_MAX / size) return "more elements than can be counted";
+    }
+    for (int k = 0; d->strides && numel && k < d->ndim; k++)
+        if (d->shape[k] > 1 && (__builtin_mul_overflow((uint64_t)d->strides[k], (uint64_t)d->shape[k] - 1, &reach) ||
+                                __builtin_add_overflow(last, reach, &last) || last >= INT64_MAX / size))
+            return "strides that span more than memory";
+    if (numel && !d->data) return "data that is NULL";
+    return ((uintptr_t)d->data + d->byte_offset) % size ? "data that is not aligned to its elements" : NULL;
+}
+
 /* Reads geometry and dtype; raises BufferError for what a tensor here cannot be. */
 static int read_description(const dl_tensor *d, fnn_tensor *t) {
     int dtype = dtype_of(d);
@@ -163,15 +181,17 @@ static int read_description(const dl_tensor *d, fnn_tensor *t) {
     } else if (d->ndim < 0 || d->ndim > FNN_MAX_DIMS) {
         PyErr_Format(PyExc_BufferError, "from_dlpack: found %d dimensions, wanted at most %d", (int)d->ndim, FNN_MAX_DIMS);
     } else {
-        bool negative = false;
-        for (int k = 0; d->strides && k < d->ndim; k++) negative |= d->strides[k] < 0 && d->shape[k] > 1;
-        if (!negative) {
+        const char *wrong = wrong_geometry(d, dtype);
+        if (!wrong) {
             t->dtype = (uint8_t)dtype;
-            t->data = (char *)d->data + d->byte_offset;
-            fnn_tensor_set_geometry(t, d->ndim, d->shape, d->strides);
-            return 0;
+            t->data = (char *)((uintptr_t)d->data + d->byte_offset);
+            int64_t stride[FNN_MAX_DIMS];
+            for (int k = 0; d->strides && k < d->ndim; k++) stride[k] = d->strides[k] < 0 ? 0 : d->strides[k];
+            fnn_tensor_set_geometry(t, d->ndim, d->shape, d->strides ? stride : NULL);
+            if (t->numel >= 0) return 0;
+            wrong = "more elements than can be counted";
         }
-        PyErr_SetString(PyExc_BufferError, "from_dlpack: found a negative stride, which tensors do not have");
+        PyErr_Format(PyExc_BufferError, "from_dlpack: found %s", wrong);
     }
     return -1;
 }

@@ -43,14 +43,17 @@ PyObject *fnn_reduce_ex(PyObject *self, PyObject *protocol) {
     return result;
 }
 
-static int check_bytes(const fnn_tensor *t, const fnn_ints *stride, PyObject *bytes) {
-    if (stride->n != t->ndim || PyBytes_GET_SIZE(bytes) != (Py_ssize_t)(t->numel * fnn_itemsize[t->dtype])) {
+/* The geometry of a tensor whose elements are `bytes`; looked at before anything is allocated. */
+static int read_geometry(fnn_tensor *t, const fnn_ints *shape, const fnn_ints *stride, PyObject *bytes) {
+    bool fits = shape->n == stride->n;
+    for (int d = 0; fits && d < shape->n; d++) fits = shape->v[d] >= 0 && stride->v[d] >= 0;
+    if (fits) fnn_tensor_set_geometry(t, (int)shape->n, shape->v, stride->v);
+    int64_t size = fnn_itemsize[t->dtype], given = PyBytes_GET_SIZE(bytes);
+    if (!fits || given % size || t->numel != given / size) {
         PyErr_SetString(PyExc_ValueError, "_rebuild_tensor: the number of bytes or strides does not match the shape");
         return -1;
     }
-    fnn_tensor strided = *t;
-    fnn_tensor_set_geometry(&strided, t->ndim, t->shape, stride->v);
-    if (fnn_is_dense(&strided)) return 0;
+    if (fnn_is_dense(t)) return 0;
     PyErr_SetString(PyExc_ValueError, "_rebuild_tensor: the strides leave gaps");
     return -1;
 }
@@ -64,14 +67,10 @@ static PyObject *rebuild_tensor(PyObject *module, PyObject *args) {
         return NULL;
     if (!PyType_IsSubtype((PyTypeObject *)type, fnn_TensorType)) return PyErr_Format(PyExc_TypeError, "_rebuild_tensor: %R is not a Tensor class", type);
     if (fnn_as_dtype(dtype, &code) || fnn_as_ints(shape_list, &shape) || fnn_as_ints(stride_list, &stride)) return NULL;
-    fnn_tensor t;
-    fnn_status status = fnn_empty(&t, (fnn_dtype)code, (int)shape.n, shape.v);
+    fnn_tensor t = {.dtype = (uint8_t)code};
+    if (read_geometry(&t, &shape, &stride, bytes)) return NULL;
+    fnn_status status = fnn_tensor_alloc(&t);
     if (status) return fnn_raise(status);
-    if (check_bytes(&t, &stride, bytes)) {
-        fnn_tensor_unref(&t);
-        return NULL;
-    }
-    fnn_tensor_set_geometry(&t, (int)shape.n, shape.v, stride.v);
     memcpy(t.data, PyBytes_AS_STRING(bytes), (size_t)PyBytes_GET_SIZE(bytes));
     if (requires_grad) status = fnn_set_requires_grad(&t, true);
     if (!status) return fnn_wrap_as((PyTypeObject *)type, &t);

@@ -19,7 +19,9 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 
 # Modules of fastnn that torch has no counterpart of: they must not appear under its name.
-_OWN = frozenset({"__main__", "_alias", "_pickling", "_script", "_stub", "cli", "data", "kernels", "train"})
+_OWN = frozenset(
+    {"__main__", "_alias", "_pickling", "_script", "_stub", "_unpickling", "cli", "data", "kernels", "train"}
+)
 
 
 class _Shared(Loader):

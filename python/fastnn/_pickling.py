@@ -1,28 +1,22 @@
-"""Pickle streams of .pt files: a writer that names everything as PyTorch does, and two readers.
+"""Pickle streams of .pt files: the writer, which names everything as PyTorch does.
 
 Invariant: a file holds torch's names only, never fastnn's, so PyTorch reads what fastnn writes and the other way round.
-The restricted reader calls nothing but the functions of its table and sets attributes only on instances of types that
-the table or the user allows.
-Does not: touch files; storages are numbered here, their bytes belong to serialization.py. Read next: serialization.py.
+Does not: touch files; storages are numbered here, their bytes belong to serialization.py. Read next: _unpickling.py.
 """
 
 from __future__ import annotations
 
-import _codecs
-import importlib
 import io
 import pickle
 import types
-from collections import Counter, OrderedDict
-from collections.abc import Callable
+from collections import OrderedDict
 from typing import Any
 
 import fastnn
 from fastnn import _C
 
-# The Python classes behind pickle.Pickler and Unpickler: only their dispatch tables can be changed.
+# The Python class behind pickle.Pickler: only its dispatch table can be changed.
 _PyPickler: Any = pickle._Pickler  # type: ignore[attr-defined]
-_PyUnpickler: Any = pickle._Unpickler  # type: ignore[attr-defined]
 
 STORAGES = {
     "FloatStorage": "float32",
@@ -61,7 +55,7 @@ _TENSOR = Global("torch._utils", "_rebuild_tensor_v2")
 _PARAMETER = Global("torch._utils", "_rebuild_parameter")
 _PARAMETER_WITH_STATE = Global("torch._utils", "_rebuild_parameter_with_state")
 _FROM_TYPE = Global("torch._tensor", "_rebuild_from_type_v2")
-_KINDS = {name: Global("torch", name) for name in STORAGES}
+KINDS = {name: Global("torch", name) for name in STORAGES}
 
 
 def dtype_name(dtype: Any) -> str:
@@ -124,7 +118,7 @@ class Writer(_PyPickler):
         stored = self._keys.get(key)
         if stored is None:
             array = _C._storage_numpy(t)  # zero-copy; the list keeps it, and so the key, alive
-            stored = StoredAs(_KINDS[_STORAGE_OF[dtype_name(t.dtype)]], str(len(self.arrays)), array.size)
+            stored = StoredAs(KINDS[_STORAGE_OF[dtype_name(t.dtype)]], str(len(self.arrays)), array.size)
             self.arrays.append(array)
             self._keys[key] = stored
         return stored
@@ -164,128 +158,3 @@ def dumps(obj: Any, protocol: int) -> tuple[bytes, list[Any]]:
     writer = Writer(out, protocol)
     writer.dump(obj)
     return out.getvalue(), writer.arrays
-
-
-def rebuild_tensor(
-    base: Any, offset: int, size: Any, stride: Any, requires_grad: bool = False, hooks: Any = None, metadata: Any = None
-) -> Any:
-    """A tensor over a loaded storage (`base` is the 1-D tensor of all of it)."""
-    size, stride = tuple(size), tuple(stride)
-    reach = offset + sum((n - 1) * s for n, s in zip(size, stride, strict=True)) if 0 not in size else offset - 1
-    if min((offset, *size, *stride)) < 0 or reach >= base.numel():
-        raise RuntimeError(
-            f"load: tensor of size {size}, stride {stride}, offset {offset} exceeds its storage of {base.numel()} "
-            "elements"
-        )
-    return base.as_strided(size, stride, offset).data.requires_grad_(requires_grad)
-
-
-def rebuild_parameter(data: Any, requires_grad: bool, hooks: Any = None, state: Any = None) -> Any:
-    """A Parameter over a loaded tensor, with the attributes it had."""
-    from fastnn.nn.parameter import Parameter
-
-    p = Parameter(data, requires_grad)
-    return _with_state(p, state)
-
-
-def rebuild_from_type(function: Callable[..., Any], kind: type, args: tuple[Any, ...], state: Any) -> Any:
-    """A tensor of a subclass, or one with attributes."""
-    t = function(*args)
-    if type(t) is not kind:
-        t = t.as_subclass(kind)
-    return _with_state(t, state)
-
-
-def _with_state(t: Any, state: Any) -> Any:
-    if isinstance(state, tuple):  # (__dict__, slots)
-        state = {**(state[0] or {}), **(state[1] or {})}
-    for key, value in (state or {}).items():
-        setattr(t, key, value)
-    return t
-
-
-_REBUILD: dict[str, Any] = {
-    "torch._utils._rebuild_tensor": rebuild_tensor,
-    "torch._utils._rebuild_tensor_v2": rebuild_tensor,
-    "torch._utils._rebuild_parameter": rebuild_parameter,
-    "torch._utils._rebuild_parameter_with_state": rebuild_parameter,
-    "torch._tensor._rebuild_from_type_v2": rebuild_from_type,
-    **{f"torch.{name}": kind for name, kind in _KINDS.items()},
-}
-
-
-def _allowed() -> dict[str, Any]:
-    """What a file may name with weights_only=True, besides what the user added."""
-    from fastnn.nn.parameter import Parameter
-
-    table = {
-        "collections.OrderedDict": OrderedDict,
-        "collections.Counter": Counter,
-        "_codecs.encode": _codecs.encode,
-        "torch.Size": fastnn.Size,
-        "torch.device": fastnn.device,
-        "torch.Tensor": fastnn.Tensor,
-        "torch.nn.parameter.Parameter": Parameter,
-        **_REBUILD,
-    }
-    for builtin in (set, bytearray, complex, frozenset):
-        table[f"builtins.{builtin.__name__}"] = table[f"__builtin__.{builtin.__name__}"] = builtin
-    for name in STORAGES.values():
-        if hasattr(fastnn, name):
-            table[f"torch.{name}"] = getattr(fastnn, name)
-    return table
-
-
-class SafeReader(_PyUnpickler):
-    """Unpickler for weights_only=True.
-
-    Errors: UnpicklingError for any other name and for state on an object of another type.
-    """
-
-    dispatch = _PyUnpickler.dispatch.copy()
-
-    def __init__(self, file: Any, storage: Callable[[Any], Any], extra: dict[str, Any], **options: Any) -> None:
-        super().__init__(file, **options)
-        self.persistent_load = storage
-        self.extra = extra
-        self.table = {**_allowed(), **extra}
-
-    def find_class(self, module: str, name: str) -> Any:
-        full = f"{module}.{name}"
-        if full not in self.table:
-            raise pickle.UnpicklingError(
-                f"Unsupported global: GLOBAL {full} was not an allowed global by default. Please use "
-                f"`torch.serialization.add_safe_globals([{full}])` or the `torch.serialization.safe_globals([{full}])` "
-                "context manager to allowlist this global if you trust this class/function."
-            )
-        return self.table[full]
-
-    def load_build(self) -> None:
-        """Attributes for an object: only OrderedDict's kind, and types the user allowed."""
-        kind = type(self.stack[-2])
-        if kind not in (OrderedDict, Counter) and kind not in self.extra.values():
-            raise pickle.UnpicklingError(f"Can only build OrderedDict and allowed types, but got {kind}")
-        super().load_build()
-
-    dispatch[pickle.BUILD[0]] = load_build
-
-
-class FreeReader(pickle.Unpickler):
-    """Unpickler for weights_only=False: any importable name; torch's resolve to fastnn's of the same path."""
-
-    def __init__(self, file: Any, storage: Callable[[Any], Any], **options: Any) -> None:
-        super().__init__(file, **options)
-        self.storage = storage
-
-    def persistent_load(self, pid: Any) -> Any:
-        return self.storage(pid)
-
-    def find_class(self, module: str, name: str) -> Any:
-        if module == "torch" or module.startswith("torch."):
-            if f"{module}.{name}" in _REBUILD:
-                return _REBUILD[f"{module}.{name}"]
-            found: Any = importlib.import_module("fastnn" + module[len("torch") :])
-            for part in name.split("."):
-                found = getattr(found, part)
-            return found
-        return super().find_class(module, name)

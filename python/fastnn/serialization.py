@@ -2,17 +2,19 @@
 
 Invariant: a zip archive of stored (uncompressed) entries: <name>/data.pkl, <name>/data/<number> for each storage with
 its bytes at a multiple of 64, <name>/version. Each storage is written once, so views and tied weights stay what they
-are. Reading runs no code unless
-weights_only=False asks for it.
-Does not: write the format from before PyTorch 1.6 (it reads it). Read next: _pickling.py.
+are. Reading runs no code unless weights_only=False asks for it, and believes no size: what is allocated for storages
+is never more than the file has bytes (twice that for the half precision types, which become float32).
+Does not: write the format from before PyTorch 1.6 (it reads it). Read next: _pickling.py, _unpickling.py.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
 import pickle
+import struct
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator
@@ -22,7 +24,7 @@ import numpy as np
 
 import fastnn
 
-from . import _pickling
+from . import _pickling, _unpickling
 
 FileLike: TypeAlias = str | os.PathLike[str] | IO[bytes]
 
@@ -132,10 +134,10 @@ def load(
     """Read what `save`, here or in PyTorch, wrote.
 
     weights_only (default True) allows tensors, parameters and plain containers and runs no code of the file; False
-    unpickles anything, so only for files you trust. float16 and bfloat16 become float32. `mmap` is accepted and changes
-    nothing.
-    Errors: pickle.UnpicklingError for what weights_only refuses and for files that are no .pt files; EOFError for an
-    empty one.
+    unpickles anything, so only for files you trust. Archives that were compressed after PyTorch wrote them are refused.
+    float16 and bfloat16 become float32. `mmap` is accepted and changes nothing.
+    Errors: pickle.UnpicklingError for what weights_only refuses and for files that are no .pt files; RuntimeError for
+    damaged archives; EOFError for an empty file.
     Source: https://docs.pytorch.org/docs/stable/generated/torch.load.html
     """
     if weights_only is None:
@@ -155,35 +157,59 @@ def load(
 
 
 def _load(file: IO[bytes], map_location: Any, weights_only: bool, options: dict[str, Any]) -> Any:
+    """The object in a file. Errors name the file, where it has a name."""
+    name = getattr(file, "name", None)
+    where = f"load: {os.fsdecode(name)}: " if isinstance(name, str | bytes) else "load: "
     start = file.tell()
     head = file.read(4)
+    size = file.seek(0, os.SEEK_END) - start
     file.seek(start)
     if not head:
-        raise EOFError("Ran out of input")
+        raise EOFError(f"{where}Ran out of input: the file is empty")
+    storages = _Storages(map_location, size)
     try:
         if head == b"PK\x03\x04":
-            return _load_zip(file, map_location, weights_only, options)
-        return _load_legacy(file, map_location, weights_only, options)
-    except zipfile.BadZipFile as error:
-        raise RuntimeError(f"load: failed reading zip archive: {error}") from error
+            return _load_zip(file, storages, weights_only, options)
+        return _load_legacy(_Bounded(file, start + size), storages, weights_only, options)
+    except (RuntimeError, EOFError) as error:
+        if type(error) not in (RuntimeError, NotImplementedError, EOFError):
+            raise
+        raise type(error)(f"{where}{error}") from error
     except pickle.UnpicklingError as error:
         if not weights_only:
             raise
         raise pickle.UnpicklingError(
-            "Weights only load failed. `load` reads tensors and plain containers only, unless weights_only=False is "
-            "given, which can "
-            f"run code from the file: do that only if you trust its source.\n\tWeightsUnpickler error: {error}"
+            f"{where}Weights only load failed. `load` reads tensors and plain containers only, unless "
+            "weights_only=False is given, which can run code from the file: do that only if you trust its source."
+            f"\n\tWeightsUnpickler error: {error}"
         ) from None
+
+
+class _Bounded:
+    """A file whose reads ask for no more than is left of it, so that no length in a pickle allocates on its word."""
+
+    def __init__(self, file: IO[bytes], end: int) -> None:
+        self.file, self.end = file, end
+        self.readline = file.readline
+
+    def read(self, n: int) -> bytes:
+        return self.file.read(min(n, self.end - self.file.tell()))
+
+    def exactly(self, n: int) -> bytes:
+        data = self.read(n)
+        if len(data) != n:
+            raise RuntimeError(f"unexpected EOF, expected {n - len(data)} more bytes. The file might be corrupted.")
+        return data
 
 
 def _reader(file: Any, storage: Callable[[Any], Any], weights_only: bool, options: dict[str, Any]) -> Any:
     """The object of one pickle; every way a broken pickle can fail becomes UnpicklingError under weights_only."""
     options = {"encoding": "utf-8", **options}
     if not weights_only:
-        return _pickling.FreeReader(file, storage, **options).load()
+        return _unpickling.FreeReader(file, storage, **options).load()
     try:
-        return _pickling.SafeReader(file, storage, dict(_safe_globals), **options).load()
-    except (pickle.UnpicklingError, RuntimeError, NotImplementedError):
+        return _unpickling.SafeReader(file, storage, dict(_safe_globals), **options).load()
+    except (pickle.UnpicklingError, RuntimeError):
         raise
     except KeyError as error:
         raise pickle.UnpicklingError(f"Unsupported operand {error}") from error
@@ -194,31 +220,41 @@ def _reader(file: Any, storage: Callable[[Any], Any], weights_only: bool, option
 class _Storages:
     """The storages of a file: for each number a 1-D tensor, filled with bytes at once or later."""
 
-    def __init__(self, map_location: Any) -> None:
+    def __init__(self, map_location: Any, size: int) -> None:
         self.map_location = map_location
+        self.size = size
+        self.left = size  # bytes of the file that storages may still claim
         self.tensors: dict[str, Any] = {}
         self.dtypes: dict[str, str] = {}
 
     def get(self, pid: Any, content: Callable[[str], bytes] | None = None) -> Any:
         """The tensor for a persistent id ("storage", type, key, location, elements, ...)."""
+        kinds = (str, _pickling.Global, str, str, int)
         if (
-            not isinstance(pid, tuple)
-            or len(pid) < 5
+            type(pid) is not tuple
+            or len(pid) not in (5, 6)
+            or not all(isinstance(part, kind) for part, kind in zip(pid, kinds, strict=False))
             or pid[0] != "storage"
-            or not isinstance(pid[1], _pickling.Global)
+            or pid[1].name not in _pickling.STORAGES
         ):
-            raise pickle.UnpicklingError(f"persistent id {pid!r} is not a storage of a dtype fastnn has")
+            raise pickle.UnpicklingError("a persistent id is not a storage of a dtype fastnn has")
         _, kind, key, location, numel = pid[:5]
         if len(pid) > 5 and pid[5] is not None:
-            raise NotImplementedError("load: views of storages in files from before PyTorch 0.4 are not supported")
+            raise NotImplementedError("views of storages in files from before PyTorch 0.4 are not supported")
         if key not in self.tensors:
             self._place(location)
-            dtype = _pickling.STORAGES[kind.name]
-            self.dtypes[key] = dtype
-            self.tensors[key] = fastnn.empty(numel, dtype=getattr(fastnn, dtype if dtype in _KEPT else "float32"))
+            self._new(key, _pickling.STORAGES[kind.name], numel)
             if content is not None:
                 self.fill(key, content(key))
         return self.tensors[key]
+
+    def _new(self, key: str, dtype: str, numel: int) -> None:
+        nbytes = numel * _width(dtype)
+        if not 0 <= nbytes <= self.left:
+            raise RuntimeError(f"storage {key} of {numel} elements is larger than what the file holds")
+        self.left -= nbytes
+        self.dtypes[key] = dtype
+        self.tensors[key] = fastnn.empty(numel, dtype=getattr(fastnn, dtype if dtype in _KEPT else "float32"))
 
     def _place(self, location: str) -> None:
         """Refuse a place that is not the CPU."""
@@ -238,19 +274,19 @@ class _Storages:
                 "to the CPU."
             )
         if where.partition(":")[0] != "cpu":
-            raise RuntimeError(f"load: don't know how to restore data of device {where}: fastnn has cpu only")
+            raise RuntimeError(f"don't know how to restore data of device {where[:80]!r}: fastnn has cpu only")
 
     def fill(self, key: str, content: bytes) -> None:
         """Put a storage's bytes into its tensor."""
         dtype, target = self.dtypes[key], self.tensors[key].numpy()
         raw = {"bfloat16": "<u2", "float16": "<f2"}.get(dtype, target.dtype.newbyteorder("<"))
-        if len(content) != target.size * np.dtype(raw).itemsize:
-            raise RuntimeError(
-                f"load: storage {key} has {len(content)} bytes, expected {target.size * np.dtype(raw).itemsize}"
-            )
+        if len(content) != target.size * _width(dtype):
+            raise RuntimeError(f"storage {key} has {len(content)} bytes, expected {target.size * _width(dtype)}")
         values: Any = np.frombuffer(content, raw)
         if dtype == "bfloat16":  # the upper half of a float32
             values = (values.astype(np.uint32) << 16).view(np.float32)
+        if dtype == "bool":  # a byte of 2 is true, and a bool here is 0 or 1
+            values = np.frombuffer(content, np.uint8) != 0
         if dtype not in _KEPT:
             warnings.warn(f"load: {dtype} is not a dtype of fastnn; tensors of it become float32", stacklevel=2)
         target[...] = values
@@ -259,42 +295,86 @@ class _Storages:
 _KEPT = ("float32", "float64", "int64", "int32", "uint8", "bool")
 
 
-def _load_zip(file: IO[bytes], map_location: Any, weights_only: bool, options: dict[str, Any]) -> Any:
-    with zipfile.ZipFile(file) as archive:
+def _width(dtype: str) -> int:
+    """Bytes of an element in a file."""
+    return 2 if dtype not in _KEPT else np.dtype(dtype).itemsize
+
+
+@contextlib.contextmanager
+def _archive_errors() -> Iterator[None]:
+    """What zipfile raises on a damaged archive becomes RuntimeError; errors of the disk stay OSErrors."""
+    try:
+        yield
+    except (zipfile.BadZipFile, ValueError, IndexError, EOFError, OverflowError, NotImplementedError) as error:
+        raise RuntimeError(f"failed reading zip archive: {error}") from error
+    except struct.error as error:
+        raise RuntimeError(f"failed reading zip archive: {error}") from error
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # a seek to a place before the file
+            raise
+        raise RuntimeError("failed reading zip archive: an entry lies outside of the file") from error
+
+
+def _content(archive: zipfile.ZipFile, name: str, size: int) -> bytes:
+    """The bytes of an entry, which are as many in the file of `size` bytes: nothing here inflates."""
+    info = archive.NameToInfo.get(name)
+    if info is None:
+        raise RuntimeError(f"failed finding {name[:200]!r} in the archive")
+    if info.compress_type != zipfile.ZIP_STORED:
+        raise RuntimeError(f"{name[:200]!r} is compressed, and a .pt file's entries are not (`zip -0` keeps them so)")
+    if not info.file_size == info.compress_size <= size:
+        raise RuntimeError(f"{name[:200]!r} is larger than the file")
+    with _archive_errors():
+        return archive.read(info)
+
+
+def _load_zip(file: IO[bytes], storages: _Storages, weights_only: bool, options: dict[str, Any]) -> Any:
+    with _archive_errors():
+        archive = zipfile.ZipFile(file)
+    with archive:
         names = archive.namelist()
         pickles = [n for n in names if n.endswith("/data.pkl")]
         if not pickles:
             raise RuntimeError(
-                "load: this zip archive is no .pt file: it has no data.pkl (TorchScript archives are not supported)"
+                "this zip archive is no .pt file: it has no data.pkl (TorchScript archives are not supported)"
             )
         root = pickles[0][: -len("data.pkl")]
         if f"{root}constants.pkl" in names:
-            raise NotImplementedError("load: this is a TorchScript archive; fastnn has no torch.jit")
-        if f"{root}byteorder" in names and archive.read(f"{root}byteorder") != b"little":
-            raise NotImplementedError("load: files of big-endian machines are not supported")
-        storages = _Storages(map_location)
-        data = io.BytesIO(archive.read(pickles[0]))
-        return _reader(
-            data, lambda pid: storages.get(pid, lambda key: archive.read(f"{root}data/{key}")), weights_only, options
-        )
+            raise NotImplementedError("this is a TorchScript archive; fastnn has no torch.jit")
+        if f"{root}byteorder" in names and _content(archive, f"{root}byteorder", storages.size) != b"little":
+            raise NotImplementedError("files of big-endian machines are not supported")
+
+        def storage(pid: Any) -> Any:
+            return storages.get(pid, lambda key: _content(archive, f"{root}data/{key}", storages.size))
+
+        data = io.BytesIO(_content(archive, pickles[0], storages.size))
+        return _reader(data, storage, weights_only, options)
 
 
-def _load_legacy(file: IO[bytes], map_location: Any, weights_only: bool, options: dict[str, Any]) -> Any:
+def _load_legacy(file: _Bounded, storages: _Storages, weights_only: bool, options: dict[str, Any]) -> Any:
     """Files from before PyTorch 1.6: magic, version, system, object, storage keys as pickles, then each storage as a
     count and its bytes.
     """
-    storages = _Storages(map_location)
-    if _reader(file, storages.get, weights_only, options) != LEGACY_MAGIC:
-        raise pickle.UnpicklingError("load: this is no .pt file")
-    _reader(file, storages.get, weights_only, options)
-    system = _reader(file, storages.get, weights_only, options)
-    if not system.get("little_endian", True):
-        raise NotImplementedError("load: files of big-endian machines are not supported")
-    result = _reader(file, storages.get, weights_only, options)
-    for key in _reader(file, storages.get, weights_only, options):
-        if key not in storages.tensors:
-            raise pickle.UnpicklingError(f"load: storage {key} is not used by the object")
-        numel = int.from_bytes(file.read(8), "little")
-        width = {"bfloat16": 2, "float16": 2}.get(storages.dtypes[key]) or storages.tensors[key].element_size()
-        storages.fill(key, file.read(numel * width))
+
+    def part(kind: type) -> Any:
+        value = _reader(file, storages.get, weights_only, options)
+        if not isinstance(value, kind):
+            raise pickle.UnpicklingError("this is no .pt file")
+        return value
+
+    if part(int) != LEGACY_MAGIC:
+        raise pickle.UnpicklingError("this is no .pt file")
+    part(int)
+    if not part(dict).get("little_endian", True):
+        raise NotImplementedError("files of big-endian machines are not supported")
+    result = part(object)
+    keys = part(list)
+    if len(keys) != len(storages.tensors) or not all(isinstance(key, str) and key in storages.tensors for key in keys):
+        raise pickle.UnpicklingError("the storages in the file are not those the object uses")
+    for key in keys:
+        nbytes = int.from_bytes(file.exactly(8), "little") * _width(storages.dtypes[key])
+        expected = storages.tensors[key].numel() * _width(storages.dtypes[key])
+        if nbytes != expected:
+            raise RuntimeError(f"storage {key} has {nbytes} bytes, expected {expected}")
+        storages.fill(key, file.exactly(nbytes))
     return result

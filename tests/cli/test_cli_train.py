@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from fastnn import cli
-from fastnn.train import checkpoint, names, plot, trainer
+from fastnn.train import checkpoint, models, names, plot, trainer
 from fastnn.train.config import MODEL_TYPES, UserError
 
 TINY = "--n-layer 1 --n-head 2 --n-embd 8 --n-embd2 8 --batch-size 4 --eval-every 4".split()
@@ -72,6 +72,12 @@ def test_resumed_run_ends_with_the_same_bits(kind: str, start, tmp_path: Path) -
             return [row[:2] for row in csv.reader(file)]
 
     assert steps(through) == steps(halves) and len(steps(through)) == 10
+
+
+@pytest.mark.parametrize("kind", MODEL_TYPES)
+def test_parameters_are_counted_without_building(kind: str) -> None:
+    config = models.ModelConfig(kind, vocab_size=7, block_size=5, n_layer=3, n_head=2, n_embd=8, n_embd2=11, dropout=0.1)
+    assert config.parameters() == sum(p.numel() for p in models.build(config).parameters())
 
 
 def test_loss_falls_and_samples_repeat(start, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -308,7 +308,7 @@ def test_errors(lib: Any, tmp_path: Path) -> None:
 )
 def test_views_stay_inside_their_storage(offset: int, size: Any, stride: Any) -> None:
     """A file with a tensor that reaches beyond its storage is refused, not read out of bounds."""
-    from fastnn import _pickling
+    from fastnn import _unpickling
 
     with pytest.raises(RuntimeError):
-        _pickling.rebuild_tensor(fastnn.ones(4), offset, size, stride)
+        _unpickling.rebuild_tensor(fastnn.ones(4), offset, size, stride)

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import safetensors.numpy
 
-from fastnn.train.config import TrainConfig, UserError
+from fastnn.train.config import LONGEST, TrainConfig, UserError
 
 FORMAT = "fastnn.names.1"
 MANIFEST = "checkpoint.json"
@@ -95,15 +95,33 @@ def load(folder: Path) -> Checkpoint:
             losses=manifest["losses"],
             tensors={},
         )
-    except (KeyError, TypeError) as error:
-        raise UserError(f"{folder / MANIFEST} is damaged: {error}") from None
+        _check(head)
+    except (KeyError, TypeError, ValueError, UserError) as error:
+        raise UserError(f"{folder / MANIFEST} is damaged: {str(error)[:200]}") from None
     data = _read(path)
     if len(data) != size:
         raise UserError(f"{path} is truncated: {len(data)} bytes, expected {size}")
     if zlib.crc32(data) != crc:
         raise UserError(f"{path} is corrupt: its CRC is not the one in {MANIFEST}")
-    head.tensors = safetensors.numpy.load(data)
+    try:
+        head.tensors = safetensors.numpy.load(data)
+    except Exception as error:  # noqa: BLE001  (the checksum may be right and the content not; the library documents no classes)
+        raise UserError(f"{path} is damaged: {error}") from None
+    odd = next((f"{k} of {v.dtype}" for k, v in head.tensors.items() if v.dtype not in (np.float32, np.uint8)), None)
+    if odd:
+        raise UserError(f"{path} is damaged: it holds {odd[:200]}, expected float32 or uint8")
     return head
+
+
+def _check(head: Checkpoint) -> None:
+    """Raises for values that no run has: UserError or TypeError."""
+    head.config.check()
+    wanted = {"chars": str, "block_size": int, "names_crc": int, "step": int, "losses": dict}
+    for name, kind in wanted.items():
+        if type(getattr(head, name)) is not kind:
+            raise TypeError(f"{name} is {getattr(head, name)!r:.80}, expected {kind.__name__}")
+    if not 1 <= head.block_size <= LONGEST or not 0 <= head.step < 2**63 or set(head.losses) != {"train", "test"}:
+        raise TypeError(f"block_size {head.block_size}, step {head.step} or losses {head.losses!r:.80} out of range")
 
 
 def _read(path: Path) -> bytes:
@@ -111,6 +129,8 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from None
+    except ValueError as error:  # a name no file can have
+        raise UserError(f"cannot read {str(path)!r:.200}: {error}") from None
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:
@@ -119,11 +139,11 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         raise UserError(f"no checkpoint in {folder}: {MANIFEST} is missing")
     try:
         manifest = json.loads(_read(path))
-    except ValueError:
+    except (ValueError, RecursionError):
         raise UserError(f"{path} is not valid JSON: truncated or not a checkpoint") from None
     found = manifest.get("format") if isinstance(manifest, dict) else None
     if found != FORMAT:
-        raise UserError(f"{path} is no checkpoint of this program: format {found!r}, expected {FORMAT!r}")
+        raise UserError(f"{path} is no checkpoint of this program: format {found!r:.80}, expected {FORMAT!r}")
     return manifest
 
 

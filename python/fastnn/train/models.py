@@ -25,6 +25,18 @@ class ModelConfig:
     n_embd2: int
     dropout: float
 
+    def parameters(self) -> int:
+        """How many numbers the model learns, counted without building it."""
+        V, T, C, H = self.vocab_size, self.block_size, self.n_embd, self.n_embd2
+        return {
+            "transformer": (2 * V + T + 2) * C + self.n_layer * (12 * C + 13) * C,
+            "gru": V * C + 3 * H * (C + H + 2) + (H + 1) * V,
+            "rnn": V * C + (C + 1 + H + 1) * H + (H + 1) * V,
+            "mlp": (V + 1) * C + (T * C + 1) * H + (H + 1) * V,
+            "bow": (V + T) * C + (C + 1) * H + (H + 1) * C + (C + 1) * V,
+            "bigram": V * V,
+        }[self.type]
+
 
 class LanguageModel(nn.Module):
     def loss(self, idx: Tensor, targets: Tensor) -> Tensor:

@@ -15,10 +15,11 @@ import numpy as np
 
 import fastnn
 from fastnn import Tensor
-from fastnn.train.config import UserError
+from fastnn.train.config import LONGEST, UserError
 
 BUNDLED = Path(__file__).parents[1] / "data" / "names.txt"
 IGNORE = -1
+MOST_CELLS = 2**27  # of the two tables: 1 GB each
 
 
 @dataclass
@@ -68,8 +69,16 @@ def load_corpus(path: Path, block_size: int | None) -> Corpus:
             f"{path}: the name {longest[:40]!r} has {len(longest)} characters, and --block-size {block_size} "
             f"leaves room for {block_size - 1}"
         )
+    width = block_size or len(longest) + 1
+    if width > LONGEST:
+        raise UserError(f"{path}: a line has {len(longest)} characters: expected names, one per line")
+    if width * len(names) > MOST_CELLS:
+        raise UserError(
+            f"{path}: {len(names)} names and {width} characters for each would take "
+            f"{width * len(names) / 2**26:.1f} GB: leave out the longest names"
+        )
     crc = zlib.crc32("\n".join(names).encode())
-    return Corpus(names, "".join(sorted(set("".join(names)))), block_size or len(longest) + 1, crc)
+    return Corpus(names, "".join(sorted(set("".join(names)))), width, crc)
 
 
 class Examples:

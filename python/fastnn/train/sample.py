@@ -60,11 +60,14 @@ def restore_model(saved: Checkpoint) -> models.LanguageModel:
     """The model of a checkpoint with its weights. UserError if the tensors do not fit the options."""
     c = asdict(saved.config)
     shape = {k: c[k] for k in ("type", "n_layer", "n_head", "n_embd", "n_embd2", "dropout")}
-    model = models.build(models.ModelConfig(**shape, vocab_size=len(saved.chars) + 1, block_size=saved.block_size))
+    config = models.ModelConfig(**shape, vocab_size=len(saved.chars) + 1, block_size=saved.block_size)
     prefix = "model."
-    state = {
-        k[len(prefix) :]: fastnn.from_numpy(v.copy()) for k, v in saved.tensors.items() if k.startswith(prefix)
-    }
+    found = sum(v.size for k, v in saved.tensors.items() if k.startswith(prefix))
+    if config.parameters() != found:  # before anything of that size is built
+        wanted = f"{config.parameters():,} numbers, found {found:,}"
+        raise UserError(f"the checkpoint's tensors do not fit its options: expected {wanted}")
+    model = models.build(config)
+    state = {k[len(prefix) :]: fastnn.from_numpy(v.copy()) for k, v in saved.tensors.items() if k.startswith(prefix)}
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
@@ -73,9 +76,7 @@ def restore_model(saved: Checkpoint) -> models.LanguageModel:
     return model
 
 
-def main(
-    dir: str, num: int, temperature: float, top_k: int | None, seed: int, starts_with: str, novel: bool
-) -> int:
+def main(dir: str, num: int, temperature: float, top_k: int | None, seed: int, starts_with: str, novel: bool) -> int:
     saved = checkpoint.load(Path(dir))
     alphabet = names.Corpus([], saved.chars, saved.block_size, 0)
     missing = sorted(set(starts_with) - set(saved.chars))

@@ -47,7 +47,7 @@ def main(options: dict[str, Any]) -> int:
         options["input"] = str(Path(options["input"]).resolve())  # a run may be resumed from another folder
     saved = checkpoint.load(folder) if resume else None
     config = _resumed_config(saved.config, options) if saved else TrainConfig(**options)
-    _check(config)
+    config.check()
     corpus = names.load_corpus(Path(config.input or names.BUNDLED), config.block_size)
     if saved and saved.names_crc != corpus.crc:
         raise UserError(f"{config.input or 'the bundled list'} is not what the run in {folder} was started with")
@@ -71,11 +71,6 @@ def _resumed_config(old: TrainConfig, options: dict[str, Any]) -> TrainConfig:
             flag = "--" + name.replace("_", "-")
             raise UserError(f"{flag} {value} cannot be resumed: the run was started with {getattr(old, name)}")
     return replace(old, **options)
-
-
-def _check(config: TrainConfig) -> None:
-    if config.type == "transformer" and config.n_embd % config.n_head:
-        raise UserError(f"--n-embd {config.n_embd} is not divisible by --n-head {config.n_head}")
 
 
 def _make_writable(folder: Path) -> None:
@@ -243,15 +238,24 @@ class Trainer:
     def _restore(self, saved: Checkpoint) -> None:
         """The state beside the weights, which restore_model has set."""
 
-        def tensor(name: str) -> Tensor:
+        def tensor(name: str, like: Tensor) -> Tensor:
             if name not in saved.tensors:
                 raise UserError(f"the checkpoint in {self.folder} lacks {name}")
-            return fastnn.from_numpy(saved.tensors[name].copy())
+            t = fastnn.from_numpy(saved.tensors[name].copy())
+            if t.numel() == like.numel() == 1:  # NumPy's contiguous arrays have at least one dimension
+                t = t.view(like.shape)
+            if t.shape != like.shape or t.dtype != like.dtype:
+                found, wanted = f"{t.dtype} {tuple(t.shape)}", f"{like.dtype} {tuple(like.shape)}"
+                raise UserError(f"the checkpoint in {self.folder} is damaged: {name} is {found}, expected {wanted}")
+            return t
 
         for name, parameter in self.model.named_parameters():
-            self.optimizer.state[parameter] = {
-                key: tensor(f"adamw.{key}.{name}") for key in ("step", "exp_avg", "exp_avg_sq")
-            }
-        self.batches.set_state(tensor("generator.batches"))
-        fastnn.set_rng_state(tensor("generator.default"))
+            likes: dict[str, Tensor] = {"step": fastnn.tensor(0.0), "exp_avg": parameter, "exp_avg_sq": parameter}
+            self.optimizer.state[parameter] = {key: tensor(f"adamw.{key}.{name}", like) for key, like in likes.items()}
+        state = fastnn.get_rng_state()
+        try:
+            self.batches.set_state(tensor("generator.batches", state))
+            fastnn.set_rng_state(tensor("generator.default", state))
+        except RuntimeError as error:
+            raise UserError(f"the checkpoint in {self.folder} is damaged: {error}") from None
         self.step, self.losses = saved.step, dict(saved.losses)
