@@ -92,3 +92,12 @@ def randn(*shape: int, grad: bool = True, seed: int = 0, dtype: Any = torch.floa
 def ids(*shape: int, high: int, seed: int = 0) -> torch.Tensor:
     """Integers below a bound."""
     return torch.randint(0, high, shape, generator=torch.Generator().manual_seed(seed))
+
+
+def attempt(call: Any) -> Any:
+    """The class and text of the error a call raises."""
+    try:
+        call()
+    except Exception as error:
+        return type(error).__name__, str(error)
+    return "no error"
