@@ -27,12 +27,45 @@ static void set_seed(fnn_generator *g, uint64_t seed) {
     g->cached_float = 0;
 }
 
+/* A fork while another thread draws must leave the child neither with a lock that nobody will open nor with a torn stream: it waits
+ * for every generator. Order of locks: the list's, then generators'; who holds a generator's takes no other but in swap. */
+static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER;
+static fnn_generator *living;
+static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
+
+static void before_fork(void) {
+    pthread_mutex_lock(&list_lock);
+    for (fnn_generator *g = living; g; g = g->next_living) fnn_generator_lock(g);
+}
+static void after_fork_in_parent(void) {
+    for (fnn_generator *g = living; g; g = g->next_living) fnn_generator_unlock(g);
+    pthread_mutex_unlock(&list_lock);
+}
+static void after_fork_in_child(void) {
+    for (fnn_generator *g = living; g; g = g->next_living) pthread_mutex_init(&g->lock, NULL);
+    pthread_mutex_init(&list_lock, NULL);
+}
+static void register_fork_handlers(void) { pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child); }
+
 void fnn_generator_init(fnn_generator *g, uint64_t seed) {
+    pthread_once(&fork_once, register_fork_handlers);
     pthread_mutex_init(&g->lock, NULL);
     set_seed(g, seed);
+    pthread_mutex_lock(&list_lock);
+    g->next_living = living;
+    g->link = &living;
+    if (living) living->link = &g->next_living;
+    living = g;
+    pthread_mutex_unlock(&list_lock);
 }
 
-void fnn_generator_destroy(fnn_generator *g) { pthread_mutex_destroy(&g->lock); }
+void fnn_generator_destroy(fnn_generator *g) {
+    pthread_mutex_lock(&list_lock);
+    *g->link = g->next_living;
+    if (g->next_living) g->next_living->link = g->link;
+    pthread_mutex_unlock(&list_lock);
+    pthread_mutex_destroy(&g->lock);
+}
 void fnn_generator_lock(fnn_generator *g) { pthread_mutex_lock(&g->lock); }
 void fnn_generator_unlock(fnn_generator *g) { pthread_mutex_unlock(&g->lock); }
 
@@ -55,15 +88,7 @@ static uint64_t system_seed(void) {
 static fnn_generator default_generator;
 static pthread_once_t default_once = PTHREAD_ONCE_INIT;
 
-/* A fork while another thread draws must not leave the child with a lock that nobody will open. */
-static void before_fork(void) { fnn_generator_lock(&default_generator); }
-static void after_fork_in_parent(void) { fnn_generator_unlock(&default_generator); }
-static void after_fork_in_child(void) { pthread_mutex_init(&default_generator.lock, NULL); }
-
-static void make_default_generator(void) {
-    fnn_generator_init(&default_generator, system_seed());
-    pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
-}
+static void make_default_generator(void) { fnn_generator_init(&default_generator, system_seed()); }
 
 fnn_generator *fnn_default_generator(void) {
     pthread_once(&default_once, make_default_generator);
@@ -83,15 +108,16 @@ uint64_t fnn_generator_seed(fnn_generator *g) {
 }
 
 void fnn_generator_swap(fnn_generator *a, fnn_generator *b) {
-    fnn_generator *first = a < b ? a : b, *second = a < b ? b : a; /* one order, so that two swaps cannot block each other */
-    unsigned char held[offsetof(fnn_generator, lock)];             /* all but the lock */
-    fnn_generator_lock(first);
-    fnn_generator_lock(second);
+    unsigned char held[offsetof(fnn_generator, lock)]; /* all but the lock and the list */
+    pthread_mutex_lock(&list_lock); /* so that neither another swap nor a fork holds the one and waits for the other */
+    fnn_generator_lock(a);
+    fnn_generator_lock(b);
     memcpy(held, a, sizeof held);
     memcpy(a, b, sizeof held);
     memcpy(b, held, sizeof held);
-    fnn_generator_unlock(second);
-    fnn_generator_unlock(first);
+    fnn_generator_unlock(b);
+    fnn_generator_unlock(a);
+    pthread_mutex_unlock(&list_lock);
 }
 
 uint64_t fnn_generator_initial_seed(fnn_generator *g) {

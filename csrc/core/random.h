@@ -32,6 +32,7 @@ typedef struct fnn_generator {
     bool has_cached_float;         /* never used here: carried from set_state to get_state, as PyTorch does */
     float cached_float;
     pthread_mutex_t lock;
+    struct fnn_generator *next_living, **link; /* list of all, under the list's lock: a fork takes every generator's lock */
 } fnn_generator;
 
 /* ---- generators: these take the lock themselves ------------------------------------------------------------------ */

@@ -9,9 +9,10 @@
 #include "graph.h"
 
 typedef struct walk {
-    fnn_node **heap; /* largest seq first. Not counted, as leaves: the roots, which are, hold the graph */
+    fnn_visit **heap; /* largest seq first. Nodes are not counted, leaves neither: the roots, which are, hold the graph */
     int64_t n, capacity;
-    fnn_node *leaves, **last_leaf; /* accumulators reached, in order of arrival */
+    fnn_visit *leaves, **last_leaf; /* accumulators reached, in order of arrival */
+    fnn_visit *seconds;             /* of nodes that were in use by another walk when this one met them */
     fnn_capture *captures;
     int n_captures;
     bool retain_graph;
@@ -19,10 +20,12 @@ typedef struct walk {
 
 /* ---- heap ---- */
 
-static fnn_status heap_push(walk *w, fnn_node *node) {
+static uint64_t seq(const fnn_visit *v) { return v->node->seq; }
+
+static fnn_status heap_push(walk *w, fnn_visit *v) {
     if (w->n == w->capacity) {
         int64_t capacity = w->capacity ? 2 * w->capacity : 64;
-        fnn_node **grown = fnn_pool_alloc(sizeof *grown * (size_t)capacity);
+        fnn_visit **grown = fnn_pool_alloc(sizeof *grown * (size_t)capacity);
         if (!grown) return fnn_fail(FNN_ERR_MEMORY, "backward: out of memory for the queue of nodes");
         if (w->heap) {
             memcpy(grown, w->heap, sizeof *grown * (size_t)w->n);
@@ -32,22 +35,22 @@ static fnn_status heap_push(walk *w, fnn_node *node) {
         w->capacity = capacity;
     }
     int64_t at = w->n++;
-    while (at > 0 && w->heap[(at - 1) / 2]->seq < node->seq) {
+    while (at > 0 && seq(w->heap[(at - 1) / 2]) < seq(v)) {
         w->heap[at] = w->heap[(at - 1) / 2];
         at = (at - 1) / 2;
     }
-    w->heap[at] = node;
+    w->heap[at] = v;
     return FNN_OK;
 }
 
-static fnn_node *heap_pop(walk *w) {
-    fnn_node *top = w->heap[0], *last = w->heap[--w->n];
+static fnn_visit *heap_pop(walk *w) {
+    fnn_visit *top = w->heap[0], *last = w->heap[--w->n];
     int64_t at = 0;
     for (;;) {
         int64_t child = 2 * at + 1;
         if (child >= w->n) break;
-        if (child + 1 < w->n && w->heap[child + 1]->seq > w->heap[child]->seq) child++;
-        if (w->heap[child]->seq < last->seq) break;
+        if (child + 1 < w->n && seq(w->heap[child + 1]) > seq(w->heap[child])) child++;
+        if (seq(w->heap[child]) < seq(last)) break;
         w->heap[at] = w->heap[child];
         at = child;
     }
@@ -63,36 +66,67 @@ static bool sole_owner(const fnn_tensor *t) {
            !t->storage->release && fnn_is_dense(t);
 }
 
-/* Enters node into the walk: slots for its output gradients, a place in the queue. */
-static fnn_status enter(walk *w, fnn_node *node) {
-    if (node->walk == w) return FNN_OK;
-    if (node->walk)
-        return fnn_fail(FNN_ERR_RUNTIME, "backward: this graph is being back-propagated by another call at the moment");
-    if (!fnn_is_accumulator(node)) FNN_TRY(heap_push(w, node));
-    for (int i = 0; i < node->n_out; i++) node->dy[i].data = NULL; /* nothing has arrived */
-    node->walk = w;
-    if (fnn_is_accumulator(node)) {
-        node->next_leaf = NULL;
-        *w->last_leaf = node;
-        w->last_leaf = &node->next_leaf;
-    }
-    return FNN_OK;
+/* The node's part in this walk; NULL: it has none yet. */
+static fnn_visit *find(const walk *w, fnn_node *node) {
+    if (node->own.walk == w) return &node->own;
+    fnn_visit *v = w->seconds;
+    while (v && v->node != node) v = v->next_second;
+    return v;
 }
 
-static void leave(fnn_node *node) {
-    for (int i = 0; i < node->n_out; i++)
-        if (node->dy[i].data) fnn_tensor_unref(&node->dy[i]);
-    node->walk = NULL;
+/* Another walk has the node's own part: one beside it. */
+static fnn_visit *second(walk *w, fnn_node *node) {
+    fnn_visit *v = fnn_pool_alloc(sizeof *v + sizeof *v->dy * (size_t)node->n_out);
+    if (!v) return NULL;
+    *v = (fnn_visit){.node = node, .dy = (fnn_tensor *)(v + 1), .next_second = w->seconds};
+    w->seconds = v;
+    return v;
+}
+
+/* The node's part in this walk; a new one gets slots for output gradients and a place in the queue. NULL: out of memory. */
+static fnn_visit *enter(walk *w, fnn_node *node) {
+    fnn_visit *v = find(w, node);
+    if (v) return v;
+    v = node->own.walk ? second(w, node) : &node->own;
+    if (!v) {
+        fnn_fail(FNN_ERR_MEMORY, "backward: out of memory for a node that another walk is using");
+        return NULL;
+    }
+    for (int i = 0; i < node->n_out; i++) v->dy[i].data = NULL; /* nothing has arrived */
+    if (fnn_is_accumulator(node)) {
+        v->next_leaf = NULL;
+        *w->last_leaf = v;
+        w->last_leaf = &v->next_leaf;
+    } else if (heap_push(w, v)) {
+        return NULL;
+    }
+    v->walk = w;
+    return v;
+}
+
+static void leave(fnn_visit *v) {
+    for (int i = 0; i < v->node->n_out; i++)
+        if (v->dy[i].data) fnn_tensor_unref(&v->dy[i]);
+    v->walk = NULL;
+}
+
+static void free_seconds(walk *w) {
+    while (w->seconds) {
+        fnn_visit *v = w->seconds;
+        w->seconds = v->next_second;
+        fnn_pool_free(v, sizeof *v + sizeof *v->dy * (size_t)v->node->n_out);
+    }
 }
 
 /* Adds grad (taken over) to what has arrived at an edge. */
 static fnn_status deliver(walk *w, const fnn_edge *edge, fnn_tensor *grad) {
-    fnn_status status = enter(w, edge->node);
-    if (status) {
+    fnn_visit *v = enter(w, edge->node);
+    if (!v) {
         fnn_tensor_unref(grad);
-        return status;
+        return FNN_ERR_MEMORY;
     }
-    fnn_tensor *slot = &edge->node->dy[edge->nr];
+    fnn_status status = FNN_OK;
+    fnn_tensor *slot = &v->dy[edge->nr];
     if (!slot->data) {
         *slot = *grad;
         fnn_tensor_clear(grad);
@@ -163,7 +197,7 @@ fnn_status fnn_node_backward(fnn_node *n, const fnn_tensor *const *dy, const boo
     else if (n->foreign)
         status = n->foreign->apply(n->object, &b);
     else if (n->op->backward)
-        status = n->op->backward(&b);
+        status = fnn_run_backward(&b, NULL);
     else
         status = fnn_fail(FNN_ERR_NOT_IMPLEMENTED, "derivative for %s is not implemented", n->op->name);
     if (block.data) fnn_tensor_unref(&block);
@@ -175,8 +209,9 @@ fnn_status fnn_node_backward(fnn_node *n, const fnn_tensor *const *dy, const boo
 /* select, slice and index add straight into a gradient that is being collected, instead of making a mostly empty one. */
 static bool try_backward_into(walk *w, fnn_node *n, const fnn_tensor *const *dy, fnn_status *status) {
     fnn_node *target = n->edges[0].node;
-    if (!n->op || !n->op->backward_into || !target || target->walk != w || n->freed) return false;
-    fnn_tensor *slot = &target->dy[n->edges[0].nr];
+    fnn_visit *v = n->op && n->op->backward_into && target && !n->freed ? find(w, target) : NULL;
+    if (!v) return false;
+    fnn_tensor *slot = &v->dy[n->edges[0].nr];
     for (int i = 1; i < n->n_in; i++)
         if (n->edges[i].node) return false;
     if (!slot->data || !sole_owner(slot)) return false;
@@ -186,7 +221,7 @@ static bool try_backward_into(walk *w, fnn_node *n, const fnn_tensor *const *dy,
     lay_out(n, saved);
     fnn_backcall b = {.op = n->op, .n_in = n->n_in, .n_out = n->n_out, .attrs = n->attrs, .dy = dy, .in = saved, .out = saved + n->n_in,
                       .in_geom = n->in_geom, .out_geom = n->out_geom};
-    *status = n->op->backward_into(&b, slot);
+    *status = fnn_run_backward(&b, slot);
     return true;
 }
 
@@ -211,8 +246,9 @@ static fnn_status run_node(walk *w, fnn_node *n, const fnn_tensor *const *dy, bo
     return status;
 }
 
-/* .grad = grad, or .grad += grad. The caller keeps grad unless it lets it be taken (cleared then). */
-static fnn_status accumulate_grad(fnn_meta *m, fnn_tensor *grad, bool take) {
+/* .grad = grad, or .grad += grad. The caller keeps grad unless it lets it be taken (cleared then). The caller also keeps the host's
+ * lock: between the look at m->grad and the end no other thread may add to it or drop it. */
+static fnn_status accumulate_locked(fnn_meta *m, fnn_tensor *grad, bool take) {
     if (m->grad) {
         FNN_TRY(fnn_add_into(m->grad, grad));
         fnn_tensor_bump(m->grad);
@@ -239,10 +275,18 @@ static fnn_status accumulate_grad(fnn_meta *m, fnn_tensor *grad, bool take) {
     return status;
 }
 
+static fnn_status accumulate_grad(fnn_meta *m, fnn_tensor *grad, bool take) {
+    bool before = fnn_keep_host(true);
+    fnn_status status = accumulate_locked(m, grad, take);
+    fnn_keep_host(before);
+    return status;
+}
+
 /* Hooks and retain_grad on a node's finished output gradients, then captures. */
-static fnn_status finish_gradients(walk *w, fnn_node *n) {
+static fnn_status finish_gradients(walk *w, fnn_visit *v) {
+    fnn_node *n = v->node;
     for (int i = 0; i < n->n_out; i++) {
-        fnn_tensor *dy = &n->dy[i];
+        fnn_tensor *dy = &v->dy[i];
         if (!dy->data) continue;
         if (n->out_hooks && n->out_hooks[i]) FNN_TRY(fnn_graph_host.run_hooks(n->out_hooks[i], dy));
         if (n->leaf && n->leaf->hooks) FNN_TRY(fnn_graph_host.run_hooks(n->leaf->hooks, dy));
@@ -254,8 +298,17 @@ static fnn_status finish_gradients(walk *w, fnn_node *n) {
     return FNN_OK;
 }
 
-static fnn_status visit(walk *w, fnn_node *n) {
-    FNN_TRY(finish_gradients(w, n));
+/* Lets go of what n has saved, unless another walk is inside n's backward: then that one does it when it comes out. */
+static void end_run(fnn_node *n, bool drop) {
+    n->freed |= drop && n->n_saved + (n->inner ? n->inner->n_saved : 0) > 0;
+    if (--n->running || !(drop || n->freed)) return;
+    fnn_node_free_saved(n);
+    if (n->inner) fnn_node_free_saved(n->inner);
+}
+
+static fnn_status visit(walk *w, fnn_visit *v) {
+    fnn_node *n = v->node;
+    FNN_TRY(finish_gradients(w, v));
     enum { FEW = 8 };
     const fnn_tensor *few_dy[FEW], **dy = few_dy;
     fnn_tensor few_dx[FEW], *dx = few_dx, block = {0};
@@ -267,22 +320,21 @@ static fnn_status visit(walk *w, fnn_node *n) {
         dy = (const fnn_tensor **)(dx + n->n_in);
         need = (bool *)(dy + n->n_out);
     }
-    for (int i = 0; i < n->n_out; i++) dy[i] = n->dy[i].data ? &n->dy[i] : NULL;
+    for (int i = 0; i < n->n_out; i++) dy[i] = v->dy[i].data ? &v->dy[i] : NULL;
+    n->running++;
     fnn_status status = run_node(w, n, dy, need, dx);
+    end_run(n, !status && !w->retain_graph);
     if (block.data) fnn_tensor_unref(&block);
-    if (!status && !w->retain_graph) {
-        fnn_node_free_saved(n);
-        if (n->inner) fnn_node_free_saved(n->inner);
-    }
     return status;
 }
 
 /* ---- leaves ---- */
 
-static fnn_status finish_leaf(walk *w, fnn_node *n) {
-    FNN_TRY(finish_gradients(w, n));
-    if (w->n_captures || !n->dy[0].data) return FNN_OK;
-    FNN_TRY(accumulate_grad(n->leaf, &n->dy[0], true));
+static fnn_status finish_leaf(walk *w, fnn_visit *v) {
+    const fnn_node *n = v->node;
+    FNN_TRY(finish_gradients(w, v));
+    if (w->n_captures || !v->dy[0].data) return FNN_OK;
+    FNN_TRY(accumulate_grad(n->leaf, &v->dy[0], true));
     if (n->leaf->post_hooks) FNN_TRY(fnn_graph_host.run_post_hooks(n->leaf->post_hooks, n->leaf));
     return FNN_OK;
 }
@@ -290,16 +342,17 @@ static fnn_status finish_leaf(walk *w, fnn_node *n) {
 /* Takes all nodes that the seeds reach, then the leaves. */
 static fnn_status walk_nodes(walk *w, fnn_status status) {
     while (w->n) {
-        fnn_node *node = heap_pop(w);
-        if (!status) status = visit(w, node);
-        leave(node);
+        fnn_visit *v = heap_pop(w);
+        if (!status) status = visit(w, v);
+        leave(v);
     }
     while (w->leaves) {
-        fnn_node *node = w->leaves;
-        w->leaves = node->next_leaf;
-        if (!status) status = finish_leaf(w, node);
-        leave(node);
+        fnn_visit *v = w->leaves;
+        w->leaves = v->next_leaf;
+        if (!status) status = finish_leaf(w, v);
+        leave(v);
     }
+    free_seconds(w);
     if (w->heap) fnn_pool_free(w->heap, sizeof *w->heap * (size_t)w->capacity);
     return status;
 }

@@ -3,7 +3,8 @@
  * Invariants: a node's sequence number is greater than those of all nodes it has edges to (numbers come from one counter),
  * so taking nodes in decreasing number visits every node after all its users. Leaves accumulate once, after the walk has
  * summed all that reaches them. Saved outputs carry no meta of their own, or every step would leak. Graphs are freed by a
- * loop, never by recursion. A gradient's memory is added to in place only while the walk is its one owner.
+ * loop, never by recursion. A gradient's memory is added to in place only while the walk is its one owner. Several threads may
+ * walk graphs that share nodes and leaves: the host's lock guards nodes and metas, and long ops inside a walk let go of it.
  *
  * Deliberately not here: gradients of gradients (backwards work on raw tensors). Nothing here knows Python: hooks and
  * functions written in the host language are foreign objects behind fnn_foreign.
@@ -39,6 +40,16 @@ typedef struct fnn_saved {
 
 typedef struct fnn_view fnn_view;
 
+/* A node's part in one walk. The first walk that meets a node uses the node's own; one that meets it while another thread's walk,
+ * or one that called a hook, has that makes a second. */
+typedef struct fnn_visit {
+    fnn_node *node;
+    void *walk;                    /* NULL: not in use */
+    fnn_tensor *dy;                /* n_out gradients summed so far; undefined outside a walk */
+    struct fnn_visit *next_leaf;   /* chain of the walk's leaves */
+    struct fnn_visit *next_second; /* chain of the walk's seconds */
+} fnn_visit;
+
 struct fnn_node {
     atomic_int refs;
     const fnn_op *op;    /* NULL: accumulator of a leaf, or foreign */
@@ -62,11 +73,10 @@ struct fnn_node {
     /* hooks of the host language on this node's output gradients */
     void **out_hooks;    /* n_out or NULL */
     fnn_meta **retain;   /* n_out or NULL: who wants output i's gradient kept; not counted, cleared by the meta */
-    /* during one walk */
-    fnn_tensor *dy;      /* n_out gradients summed so far; undefined outside a walk */
-    void *walk;          /* the walk that uses dy; NULL: none */
+    /* during walks */
+    fnn_visit own;
+    int32_t running;     /* walks inside this node's backward: what is saved stays until the last one is out */
     fnn_node *next_free; /* chain of the freeing loop */
-    fnn_node *next_leaf; /* chain of the walk's leaves */
     size_t bytes;        /* of this block */
 };
 

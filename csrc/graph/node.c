@@ -95,7 +95,8 @@ fnn_node *fnn_node_new(const fnn_op *op, int n_in, int n_out, int n_saved, const
     n->out_geom = n->in_geom + n_in;
     n->n_extra = op ? op->n_extra : 0;
     n->saved = (fnn_saved *)(block + head + edges + geoms);
-    n->dy = (fnn_tensor *)(block + head + edges + geoms + saved);
+    n->own.node = n;
+    n->own.dy = (fnn_tensor *)(block + head + edges + geoms + saved);
     if (attrs) {
         n->attrs = (fnn_attrs *)(block + head + edges + geoms + saved + dy);
         *n->attrs = *attrs;

@@ -112,13 +112,25 @@ fnn_status fnn_check_call(fnn_call *c);
 fnn_status fnn_run_checked(fnn_call *c);
 fnn_status fnn_run(const fnn_op *op, fnn_tensor *out, const fnn_tensor *const *in, int n_in, const fnn_attrs *attrs);
 
+/* The op's backward, or backward_into(acc) where acc is given: without the host's lock where there is much to do, so all that the
+ * call reads is the caller's own or pinned. */
+fnn_status fnn_run_backward(fnn_backcall *b, fnn_tensor *acc);
+
 /* Set by the host language: called around long work. */
 typedef struct fnn_host_hooks {
     void *(*release)(void); /* lets other threads of the host run */
     void (*acquire)(void *token);
 } fnn_host_hooks;
 extern fnn_host_hooks fnn_host;
-#define FNN_RELEASE_WORK 5000.0 /* ns: below this, releasing the GIL costs more than it gives */
+/* Lets other threads of the host run until fnn_acquire_host(token). False, and nothing to acquire: there is no host, or the calling
+ * thread keeps its lock or has let it go already. What is read meanwhile must be the caller's own or pinned. */
+bool fnn_release_host(void **token);
+void fnn_acquire_host(void *token);
+/* While on, the calling thread's ops keep the host's lock, however long they take: for memory that another thread could drop. Gives
+ * what held before. */
+bool fnn_keep_host(bool on);
+#define FNN_RELEASE_WORK 5000.0   /* ns: below this, releasing the GIL costs more than it gives */
+#define FNN_RELEASE_ELEMENTS 8192 /* where no estimate of the time is at hand: about as long */
 
 #define FNN_OP(name) extern const fnn_op fnn_op_##name;
 #include "ops.def"

@@ -142,12 +142,14 @@ static fnn_status prepare(const char *op, update *u, const tensor_list *list) {
     u->piece = (piece *)(u->items + u->n);
     fnn_status status = FNN_OK;
     piece *next = u->piece;
+    bool before = fnn_keep_host(true); /* copies of strided memory must not let another thread drop what comes later in the lists */
     for (int64_t i = 0; i < u->n && !status; i++) {
         const fnn_tensor *slot[SLOTS];
         for (int s = 0; s < SLOTS; s++) slot[s] = list[s] ? list[s][i] : NULL;
         status = prepare_item(&u->items[i], slot, u->release);
         for (int64_t first = 0; first < slot[PARAM]->numel; first += FNN_CHUNK) *next++ = (piece){i, first};
     }
+    fnn_keep_host(before);
     if (status) finish(u, false);
     return status;
 }

@@ -46,24 +46,95 @@ static fnn_status allocate(fnn_call *c) {
     return FNN_OK;
 }
 
-/* Long work runs without the host's lock; the inputs' storages are pinned for as long. An op that runs inside another's
- * forward finds the lock released already. */
-static fnn_status forward(fnn_call *c) {
-    static _Thread_local bool released;
-    if (!(c->work > FNN_RELEASE_WORK && fnn_host.release) || released) return c->op->forward(c);
-    fnn_storage *pinned[FNN_MAX_IN];
-    int n = c->n_in < FNN_MAX_IN ? c->n_in : 0; /* lists are short-lived arrays of the caller, pinned there */
-    for (int i = 0; i < n; i++) {
-        pinned[i] = c->in[i] ? c->in[i]->storage : NULL;
-        if (pinned[i]) fnn_storage_ref(pinned[i]);
-    }
-    void *token = fnn_host.release();
-    released = true;
-    fnn_status status = c->op->forward(c);
-    released = false;
+/* An op that runs inside another's forward finds the lock released already. */
+static _Thread_local bool keeps_host;
+
+bool fnn_keep_host(bool on) {
+    bool before = keeps_host;
+    keeps_host = on;
+    return before;
+}
+
+bool fnn_release_host(void **token) {
+    if (!fnn_host.release || keeps_host) return false;
+    *token = fnn_host.release();
+    keeps_host = true;
+    return true;
+}
+
+void fnn_acquire_host(void *token) {
+    keeps_host = false;
     fnn_host.acquire(token);
-    for (int i = 0; i < n; i++)
-        if (pinned[i]) fnn_storage_unref(pinned[i]);
+}
+
+/* A call's inputs as they are now, their storages pinned: without the host's lock another thread may give a tensor other memory or
+ * another shape. */
+typedef struct held_inputs {
+    fnn_tensor few[FNN_MAX_IN], *t;
+    const fnn_tensor *few_in[FNN_MAX_IN], **in;
+    size_t bytes; /* of the block of a long list */
+} held_inputs;
+
+static bool hold_inputs(held_inputs *h, const fnn_call *c) {
+    h->t = h->few;
+    h->in = h->few_in;
+    h->bytes = c->n_in > FNN_MAX_IN ? (sizeof *h->t + sizeof *h->in) * (size_t)c->n_in : 0;
+    if (h->bytes) {
+        h->t = fnn_pool_alloc(h->bytes);
+        if (!h->t) return false;
+        h->in = (const fnn_tensor **)(h->t + c->n_in);
+    }
+    for (int i = 0; i < c->n_in; i++) {
+        h->in[i] = c->in[i] ? &h->t[i] : NULL;
+        if (!c->in[i]) continue;
+        h->t[i] = *c->in[i];
+        if (h->t[i].storage) fnn_storage_ref(h->t[i].storage);
+    }
+    return true;
+}
+
+/* Gives whether all inputs are still what they were. */
+static bool let_inputs_go(held_inputs *h, const fnn_call *c) {
+    bool same = true;
+    for (int i = 0; i < c->n_in; i++) {
+        if (!c->in[i]) continue;
+        const fnn_tensor *was = &h->t[i], *is = c->in[i];
+        same = same && was->data == is->data && was->storage == is->storage && was->dtype == is->dtype && fnn_same_shape(was, is) &&
+               !memcmp(was->stride, is->stride, sizeof *is->stride * is->ndim);
+        if (was->storage) fnn_storage_unref(was->storage);
+    }
+    if (h->bytes) fnn_pool_free(h->t, h->bytes);
+    return same;
+}
+
+static fnn_status forward_without_host(fnn_call *c) {
+    held_inputs held;
+    if (!hold_inputs(&held, c)) return c->op->forward(c);
+    const fnn_tensor *const *in = c->in;
+    c->in = held.in;
+    void *token;
+    bool released = fnn_release_host(&token);
+    fnn_status status = c->op->forward(c);
+    if (released) fnn_acquire_host(token);
+    c->in = in;
+    if (!let_inputs_go(&held, c) && c->save && !status) /* the tape would save what the result was not made of */
+        return fnn_fail(FNN_ERR_RUNTIME, "%s: another thread gave an input other memory or another shape while the op ran", c->op->name);
+    return status;
+}
+
+/* Long work runs without the host's lock. */
+static fnn_status forward(fnn_call *c) {
+    return c->work > FNN_RELEASE_WORK && fnn_host.release && !keeps_host ? forward_without_host(c) : c->op->forward(c);
+}
+
+fnn_status fnn_run_backward(fnn_backcall *b, fnn_tensor *acc) {
+    int64_t elements = 0;
+    for (int i = 0; i < b->n_out; i++) elements += (b->dy[i] ? b->dy[i]->numel : 0) + (b->out[i].data ? b->out[i].numel : 0);
+    for (int i = 0; i < b->n_in; i++) elements += b->in[i].data ? b->in[i].numel : 0;
+    void *token;
+    bool released = elements > FNN_RELEASE_ELEMENTS && !(b->op->flags & FNN_F_VIEW) && fnn_release_host(&token);
+    fnn_status status = acc ? b->op->backward_into(b, acc) : b->op->backward(b);
+    if (released) fnn_acquire_host(token);
     return status;
 }
 

@@ -12,11 +12,11 @@ PyObject *fnn_grad_object(fnn_meta *m) {
     if (!m || !m->grad) return NULL;
     if (!m->grad_handle) {
         fnn_tensor *held = m->grad, t = *held;
+        m->grad = NULL; /* making the object may collect garbage, and with it run anybody's code */
+        fnn_pool_free(held, sizeof *held);
         PyObject *o = fnn_wrap(&t); /* moves the view into the object */
         if (!o) return NULL;
-        fnn_pool_free(held, sizeof *held);
-        m->grad = TENSOR(o);
-        m->grad_handle = o;
+        fnn_meta_set_grad(m, TENSOR(o), o);
     }
     return Py_NewRef((PyObject *)m->grad_handle);
 }
@@ -201,7 +201,7 @@ static PyObject *run_backward(PyObject *module, PyObject *args) {
     fnn_tensor *seeds = PyMem_New(fnn_tensor, n + 1);
     fnn_capture *captures = PyMem_New(fnn_capture, n_in + 1);
     fnn_status status = roots && seeds && captures ? FNN_OK : fnn_fail(FNN_ERR_MEMORY, "backward: out of memory");
-    memset(captures, 0, sizeof *captures * (size_t)(n_in + 1));
+    if (captures) memset(captures, 0, sizeof *captures * (size_t)(n_in + 1));
     for (; made < n && !status; made++) {
         PyObject *o = PyTuple_GET_ITEM(tensors, made), *g = grads == Py_None ? NULL : PyTuple_GET_ITEM(grads, made);
         if (!fnn_is_tensor(o) || (g && g != Py_None && !fnn_is_tensor(g))) {
@@ -226,7 +226,7 @@ static PyObject *run_backward(PyObject *module, PyObject *args) {
         status = fnn_walk(roots, seeds, (int)n, retain, n_in ? captures : NULL, (int)n_in);
     }
     if (!status) result = fnn_captured(captures, inputs, n_in, accumulate, allow_unused);
-    for (Py_ssize_t i = 0; i < n_in; i++) {
+    for (Py_ssize_t i = 0; captures && i < n_in; i++) {
         fnn_tensor_unref(&captures[i].grad);
         if (captures[i].edge.node) fnn_node_unref(captures[i].edge.node);
     }

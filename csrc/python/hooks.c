@@ -64,11 +64,13 @@ static fnn_status run_post_hooks(void *table, fnn_meta *leaf) {
         return hooks ? FNN_OK : FNN_ERR_MEMORY;
     }
     fnn_status status = FNN_OK;
+    PyObject *self = Py_NewRef((PyObject *)leaf->handle); /* a hook may drop the last other reference */
     for (Py_ssize_t i = 0; !status && i < PyList_GET_SIZE(hooks); i++) {
-        PyObject *answer = PyObject_CallOneArg(PyList_GET_ITEM(hooks, i), (PyObject *)leaf->handle);
+        PyObject *answer = PyObject_CallOneArg(PyList_GET_ITEM(hooks, i), self);
         status = answer ? FNN_OK : FNN_ERR_RUNTIME;
         Py_XDECREF(answer);
     }
+    Py_DECREF(self);
     Py_DECREF(hooks);
     return status;
 }

@@ -209,7 +209,7 @@ static fnn_status run(const fnn_pair *p, const fnn_record *r, frame *f) {
     bool dy = false, any = false; /* as on the tape, backward is not asked when no gradient arrives: then all are zero */
     for (int i = 0; i < p->n_given; i++) dy |= f->dys[i] != NULL;
     for (int i = 0; i < p->op->n_in; i++) any |= f->need[i];
-    return dy && any ? p->op->backward(&b) : FNN_OK;
+    return dy && any ? fnn_run_backward(&b, NULL) : FNN_OK;
 }
 
 /* A gradient may be handed out as it is: it has memory of its own, and no two indices meet on one element. */

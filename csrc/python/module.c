@@ -153,20 +153,41 @@ static PyMethodDef functions[] = {
     {"_build_info", build_info, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL}};
 
-static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, .m_name = "fastnn._C", .m_doc = "The C core of fastnn.", .m_size = -1, .m_methods = functions};
+/* The library's state (types, tape, pool, threads) is one for the process: there is one module object, and loading it again gives
+ * that same object. A second interpreter would share objects with the first under another lock, so it is refused. */
+static PyObject *the_module;
 
-PyMODINIT_FUNC PyInit__C(void) {
+static PyObject *create(PyObject *spec, struct PyModuleDef *def) {
+    (void)def;
+    if (PyInterpreterState_Get() != PyInterpreterState_Main())
+        return PyErr_SetString(PyExc_ImportError, "fastnn._C: fastnn runs in the main interpreter only, and this is a sub-interpreter"), NULL;
+    if (the_module) return Py_NewRef(the_module);
+    PyObject *name = PyObject_GetAttrString(spec, "name");
+    the_module = name ? PyModule_NewObject(name) : NULL;
+    Py_XDECREF(name);
+    return Py_XNewRef(the_module);
+}
+
+static int execute(PyObject *module) {
+    static bool done;
+    if (done) return 0;
     fnn_status status = fnn_kernels_init();
-    if (status) return PyErr_SetString(PyExc_ImportError, fnn_error_message()), NULL;
+    if (status) return PyErr_SetString(PyExc_ImportError, fnn_error_message()), -1;
     fnn_host = (fnn_host_hooks){release_gil, acquire_gil};
-    PyObject *module = PyModule_Create(&definition);
-    if (!module) return NULL;
     int (*const parts[])(PyObject *) = {fnn_init_types, fnn_init_tensor, fnn_init_convert, fnn_init_ops, fnn_init_factories, fnn_init_random, fnn_init_autograd, fnn_init_optim, fnn_init_nn_module,
                                        fnn_init_peak};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
-        if (parts[i](module)) {
-            Py_DECREF(module);
-            return NULL;
-        }
-    return module;
+        if (parts[i](module)) return -1;
+    done = true;
+    return 0;
 }
+
+static PyModuleDef_Slot slots[] = {{Py_mod_create, (void *)create},
+                                   {Py_mod_exec, (void *)execute},
+#ifdef Py_mod_multiple_interpreters
+                                   {Py_mod_multiple_interpreters, Py_MOD_MULTIPLE_INTERPRETERS_NOT_SUPPORTED},
+#endif
+                                   {0, NULL}};
+static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, .m_name = "fastnn._C", .m_doc = "The C core of fastnn.", .m_methods = functions, .m_slots = slots};
+
+PyMODINIT_FUNC PyInit__C(void) { return PyModuleDef_Init(&definition); }
