@@ -15,6 +15,7 @@ from agree import agree, compare
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support import arr, close, outcome
+from test_ops import check_wrong_call
 
 import fastnn
 
@@ -79,6 +80,20 @@ def gradients(lib: Any, statement: str) -> list[Any]:
     w = lib.from_numpy(np.random.RandomState(1).uniform(0.5, 1.5, tuple(out.shape)).astype(np.float32))
     (out.nan_to_num(neginf=0.0) * w).sum().backward()
     return [x.grad, v5.grad, v6.grad]
+
+
+ONE_TOO_FAR = (
+    "x[torch.tensor([3])]", "x[torch.tensor([-4])]", "x[:, torch.tensor([4])]", "x[torch.tensor([3])] = 0.0", "x.index_select(0, torch.tensor([3]))", "x.index_add(0, torch.tensor([3]), x[:1])",
+    "x.gather(0, torch.full((1, 4), 3))", "x.gather(1, torch.full((3, 1), 4))", "x.gather(0, torch.full((1, 4), -1))", "x.scatter(0, torch.full((1, 4), 3), x)", "x.scatter_add(1, torch.full((3, 1), 4), x)",
+    "F.embedding(torch.tensor([3]), x)", "F.embedding(torch.tensor([-1]), x)", "F.cross_entropy(x, torch.tensor([0, 4, 1]))", "F.cross_entropy(x, torch.tensor([0, -1, 1]))", "F.nll_loss(x, torch.tensor([0, 4, 1]))",
+    "F.one_hot(torch.tensor([3]), 3)", "x.as_strided((2,), (1,), 11)", "x.as_strided((3, 4), (4, 1), 1)", "x.select(0, 3)", "x[3]", "x[-4]", "x.topk(5)", "x.narrow(0, 3, 1)",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("code", ONE_TOO_FAR)
+def test_one_too_far_is_refused(code: str) -> None:
+    """The first index that is outside, not only distant ones (x is 3 x 4)."""
+    check_wrong_call(code)
 
 
 @pytest.mark.parametrize("code", [c for c in codes(READS) + codes(WRITES) if c.startswith("x[") and " > " not in c and " < " not in c])

@@ -6,6 +6,7 @@ Invariant: large samples are compared in one process by changing the thread coun
 from __future__ import annotations
 
 import threading
+import time
 from typing import Any
 
 import numpy as np
@@ -74,6 +75,28 @@ def test_python_threads_may_call_ops_at_once() -> None:
     for t in threads:
         t.join()
     assert not failures, failures[0]
+
+
+def test_another_thread_may_replace_what_an_op_reads() -> None:
+    """x.data = ... during a long op: it goes on over the memory it began with, which nobody is given meanwhile."""
+    fastnn.set_num_threads(1)
+    n = 1_000_000
+    for _ in range(6):
+        x = fastnn.full((n,), 2.5)
+        started, kept = threading.Event(), []
+
+        def replace(x: Any = x, started: threading.Event = started, kept: list[Any] = kept) -> None:
+            started.wait()
+            time.sleep(0.004)
+            x.data = fastnn.zeros(n)
+            kept.append(fastnn.full((n,), 7.5))  # where x was, if that was let go
+
+        other = threading.Thread(target=replace)
+        other.start()
+        started.set()
+        y = arr(x.lgamma())  # 20 ms or more
+        other.join()
+        assert (y == y[0]).all(), f"{np.unique(y)} in one result"
 
 
 def test_grad_mode_belongs_to_the_thread() -> None:
