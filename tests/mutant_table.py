@@ -26,13 +26,13 @@ MUTANTS = (
         "a wrong sign in one backward",
         "csrc/ops/unary.c",
         (("SLOPE(slope_cos, F(NEG, F(SIN, in)))", "SLOPE(slope_cos, F(SIN, in))"),),
-        ((OPS, "cos"),),
+        ((OPS, "gradients_beside_torch and cos"),),
     ),
     Mutant(
         "a missing causal mask",
         "csrc/ops/attention.c",
         ((".causal = attrs->v[1].i != 0}", ".causal = false}"),),
-        ((OPS, "scaled_dot_product_attention"),),
+        ((OPS, "beside_torch and scaled_dot_product_attention"),),
     ),
     Mutant(
         "a node visited before its parents",
@@ -82,19 +82,19 @@ MUTANTS = (
         "one index too many allowed in embedding",
         "csrc/ops/embedding.c",
         (("at, index.numel, 0, rows)", "at, index.numel, 0, rows + 1)"),),
-        ((OPS, "wrong_calls"),),
+        (("tests/test_indexing.py", "one_too_far"),),
     ),
     Mutant(
         "one index too many allowed in gather, scatter and indexing",
         "csrc/ops/places.c",
         (("v, t.numel, low, size - low)", "v, t.numel, low, size - low + 1)"),),
-        ((OPS, "wrong_calls"), ("tests/test_indexing.py", "wrong")),
+        (("tests/test_indexing.py", "one_too_far"),),
     ),
     Mutant(
         "one class too many allowed in cross_entropy",
         "csrc/ops/loss.c",
         (("(uint64_t)t[r] >= (uint64_t)classes &&", "(uint64_t)t[r] > (uint64_t)classes &&"),),
-        ((OPS, "wrong_calls"),),
+        (("tests/test_indexing.py", "one_too_far"),),
     ),
     Mutant(
         "overlapping in-place writes let through",
@@ -106,14 +106,14 @@ MUTANTS = (
         "an as_strided view may reach one element past its storage",
         "csrc/ops/part.c",
         (("(numel && last >= room)", "(numel && last > room)"),),
-        ((OPS, "wrong_calls"),),
+        (("tests/test_indexing.py", "one_too_far"),),
     ),
     # --- the tape ---
     Mutant(
         "a version counter not bumped in one in-place op",
         "csrc/python/random_fill.c",
         (("    fnn_fill_random(t, gen, draw);\n    fnn_tensor_bump(t);\n", "    fnn_fill_random(t, gen, draw);\n"),),
-        ((AUTOGRAD, ""),),
+        (("tests/test_versions.py", ""),),
     ),
     Mutant(
         "saved tensors used although they were changed",
@@ -137,7 +137,7 @@ MUTANTS = (
         "a broadcast gradient averaged instead of summed",
         "csrc/ops/util.c",
         (("fnn_run1(&fnn_op_SUM, &sum, t, &attrs)", "fnn_run1(&fnn_op_MEAN, &sum, t, &attrs)"),),
-        ((OPS, "[add"),),
+        ((OPS, "beside_torch and add"),),
     ),
     Mutant(
         "no_grad stays on after an exception",
@@ -162,7 +162,7 @@ MUTANTS = (
         "a table's gradient not cleared before it is summed into",
         "csrc/ops/embedding.c",
         (("        fnn_parallel(fnn_chunks(bytes, CLEAR_BYTES), 0.02 * (double)bytes, clear_chunk, &t);\n", "        (void)bytes, (void)clear_chunk;\n"),),
-        ((OPS, "embedding"),),
+        ((OPS, "gradients_beside_torch and embedding"),),
     ),
     # --- layers ---
     Mutant(
@@ -181,25 +181,25 @@ MUTANTS = (
                 "vr_store(s + j * s_row, vr_mul(t->mask || t->allowed ? vr_mul(vr_load(s + j * s_row), vr_exp(K(attention_mask_word)(t, i, j, n))) : vr_load(s + j * s_row), inverse));",
             ),
         ),
-        ((OPS, "scaled_dot_product_attention"),),
+        ((OPS, "beside_torch and scaled_dot_product_attention"),),
     ),
     Mutant(
         "dropout's scale missing in backward",
         "csrc/ops/random_ops.c",
         (("FNN_TRY(apply(&dx, dy, (const uint8_t *)mask->data, p));", "FNN_TRY(apply(&dx, dy, (const uint8_t *)mask->data, 0));"),),
-        ((OPS, "dropout"),),
+        ((OPS, "gradients_beside_torch and dropout"),),
     ),
     Mutant(
         "label_smoothing ignored in the gradient",
         "csrc/ops/loss.c",
         ((".smoothing = smoothing_of(b->op, b->attrs), .parts", ".smoothing = 0, .parts"),),
-        ((OPS, "cross_entropy"),),
+        ((OPS, "gradients_beside_torch and cross_entropy"),),
     ),
     Mutant(
         "embedding's padding_idx gets a gradient",
         "csrc/ops/embedding.c",
         ((".padding = b->attrs->v[0].i,", ".padding = -1,"),),
-        ((OPS, "embedding"),),
+        ((OPS, "gradients_beside_torch and embedding"),),
     ),
     Mutant(
         "batch norm's running variance is the biased one",

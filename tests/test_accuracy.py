@@ -1,7 +1,7 @@
 """The accuracy table holds: every bound of accuracy.py over the full range, and PyTorch's own error for sums of many terms.
 
 Invariant: the bounds are those of accuracy.py; nothing is judged by its agreement with PyTorch in the same dtype.
-Does not: gradients (test_ops.py), instruction sets (test_isa.py proves them bit-equal). Read next: accuracy.py.
+Does not: gradients of functions (test_ops.py), other instruction sets (test_isa.py proves them bit-equal). Read next: accuracy.py.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import accuracy
 import numpy as np
 import pytest
 import torch
+from support import TESTS, isas, run_python
 
 import fastnn
 
@@ -33,6 +34,16 @@ def test_sign_is_never_wrong(name: str) -> None:
 
 @pytest.mark.parametrize("name", list(accuracy.LAYERS))
 def test_layers_are_as_exact_as_torch(name: str) -> None:
-    truth = accuracy.layer_truth(torch, name)
-    ours, theirs = (accuracy.layer_error(lib, name, truth) for lib in (fastnn, torch))
-    assert ours <= 2 * theirs, f"{name}: {ours:.2g} of the largest value, PyTorch {theirs:.2g}"
+    truth = accuracy.layer_results(torch, name, np.float64)
+    errors = [accuracy.layer_error(lib, name, truth) for lib in (fastnn, torch)]
+    for what, ours, theirs in zip(("output", "gradients"), *errors, strict=True):
+        assert ours <= 2 * theirs, f"{name}, {what}: {ours:.2g} of the largest value, PyTorch {theirs:.2g}"
+
+
+@pytest.mark.skipif("avx2" not in isas(), reason="this machine has no AVX2")
+def test_layers_are_as_exact_as_torch_on_avx2() -> None:
+    """PyTorch's AVX2 code sums in another order than its AVX-512 code."""
+    env = {"FASTNN_ISA": "avx2", "ATEN_CPU_CAPABILITY": "avx2"}
+    done = run_python(args=[str(TESTS / "accuracy.py"), *accuracy.LAYERS], env=env, timeout=240, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("2 torch") == 2 * len(accuracy.LAYERS)

@@ -110,9 +110,9 @@ static void K(log_softmax_backward)(real *dx, const real *dy, const real *y, int
         real sum[VR];
         K(sum_rows)(sum, dy, m, n, n);
         for (int64_t k = 0; k < m; k++, dx += n, dy += n, y += n) {
-            vr s = vr_set1(sum[k]);
+            vr s = vr_set1(-sum[k]);
             for (int64_t i = 0; i < n; i += VR)
-                K(put)(dx + i, n - i, vr_sub(K(get)(dy + i, n - i), vr_mul(vr_exp(K(get)(y + i, n - i)), s)));
+                K(put)(dx + i, n - i, vr_fma(vr_exp(K(get)(y + i, n - i)), s, K(get)(dy + i, n - i)));
         }
     }
 }

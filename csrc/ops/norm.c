@@ -12,6 +12,7 @@
 #include "rows.h"
 
 #define PARTS 32 /* chunks of a backward at most: each has its own dw and db to be added up */
+#define SHORT 16 /* rows of a chunk of RMS norm's backward, while PARTS suffice: torch adds its dw up as a tree */
 
 typedef struct task {
     bool rms;
@@ -146,6 +147,7 @@ static fnn_status backward(fnn_backcall *b) {
     fnn_tensor dy = {0}, x = {0}, w = {0}, dw = {0}, db = {0};
     fnn_status status = fnn_contiguous(&dy, b->dy[0]);
     int64_t rows = dy.numel && n ? dy.numel / n : 0, per = fnn_rows_per_chunk(n);
+    if (rms && per > SHORT) per = SHORT;
     if (per * PARTS < rows) per = fnn_chunks(rows, PARTS);
     int64_t chunks = fnn_chunks(rows, per), parts[2] = {chunks, n};
     if (!status) status = fnn_contiguous(&x, &b->in[0]);
