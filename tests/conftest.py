@@ -1,4 +1,4 @@
-"""Shared set-up of the test suite: the two libraries, seeds, data files, threads.
+"""Shared set-up of the test suite: the two libraries, seeds, data files, threads; and the count of proofs per op.
 
 Invariant: every test starts from the same state (seed, grad mode, default dtype, print options, thread count), whatever ran before it.
 Does not: hold assertions or sample inputs. Read next: support.py (comparisons), then op_table.py.
@@ -7,7 +7,7 @@ Does not: hold assertions or sample inputs. Read next: support.py (comparisons),
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+import counts  # noqa: E402
 import torch  # noqa: E402  (real PyTorch: the oracle)
 from support import data_dir  # noqa: E402
 
@@ -60,3 +61,27 @@ def text_path() -> Path:
     if not path.exists():
         pytest.skip(f"{path} is missing: set FASTNN_DATA to the folder that holds tinyshakespeare.txt")
     return path
+
+
+_found: list[tuple[str, str, int]] = []
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
+    """What the test claims to have proved goes with its report, from worker processes too."""
+    counts.take()
+    result = yield
+    item.user_properties.append((counts.REPORT, counts.take()))
+    return result
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if report.when == "call" and report.passed:
+        _found.extend((op, kind, n) for name, claims in report.user_properties if name == counts.REPORT for op, kind, n in claims)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    if _found:
+        terminalreporter.section("proofs per op")
+        for line in counts.table(_found):
+            terminalreporter.write_line(line)

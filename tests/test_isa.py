@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from counts import proved
 from op_table import ROWS
 from proofs import Results, close_to_oracle, equal_bits, oracle_of
 from support import TESTS, isas, run_python
@@ -33,6 +34,7 @@ def test_machine_has_more_than_one_instruction_set_or_says_so() -> None:
 @pytest.mark.parametrize("name", list(ROWS))
 def test_same_bits_as_scalar(name: str, isa: str, by_isa: dict[str, Results]) -> None:
     equal_bits(ROWS[name], by_isa[isa], by_isa["scalar"])
+    proved(name, "isa", sum(k.startswith(name + "/") for k in by_isa[isa]))
 
 
 @pytest.mark.parametrize("name", [n for n, r in ROWS.items() if oracle_of(r)])
@@ -40,6 +42,7 @@ def test_same_bits_as_scalar(name: str, isa: str, by_isa: dict[str, Results]) ->
 def test_close_to_the_oracle(name: str, dtype: str, by_isa: dict[str, Results]) -> None:
     if dtype in ROWS[name].dtypes:
         close_to_oracle(ROWS[name], dtype, by_isa[isas()[-1]])
+        proved(name, "oracle", sum(k.startswith(f"{name}/{dtype}/") and "/out" in k for k in by_isa["scalar"]))
 
 
 def test_every_computing_op_has_an_oracle() -> None:

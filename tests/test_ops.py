@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from counts import proved
 from op_table import ROWS
 from proofs import gradient_by_differences
 from support import ROOT, arr, close, leaves, outcome, same
@@ -38,6 +39,7 @@ def test_values_beside_torch(name: str, dtype: str) -> None:
             want, got = results
             what = f"{name} sample {n} {layout} {sample.kwargs}"
             assert len(got) == len(want), what
+            proved(name, "values", len(want))
             for g, w in zip(got, want, strict=True):
                 assert str(getattr(g, "dtype", type(g))).rpartition(".")[2] == str(getattr(w, "dtype", type(w))).rpartition(".")[2], what
                 if row.steps:
@@ -66,11 +68,12 @@ def test_gradients_beside_torch(name: str, dtype: str) -> None:
                     close(g, w, row.grad_steps, what, whole=True, floor=row.floor)
                 elif w is not None:
                     same(g, w, what)
+                proved(name, "grads")
 
 
 @pytest.mark.parametrize("name", [n for n, r in ROWS.items() if r.grad and r.numeric])
 def test_gradient_by_finite_differences(name: str) -> None:
-    gradient_by_differences(fastnn, ROWS[name])
+    proved(name, "slopes", gradient_by_differences(fastnn, ROWS[name]))
 
 
 @pytest.mark.parametrize(("name", "dtype"), IDS)
@@ -92,6 +95,7 @@ def test_results_do_not_depend_on_layout(name: str, dtype: str) -> None:
                     assert (g is None) == (w is None)
                     if w is not None:
                         same(g, w, f"{name} sample {n} {layout} {kind} {i} {sample.kwargs}")
+                        proved(name, "layouts")
 
 
 @pytest.mark.parametrize("name", [n for n, r in ROWS.items() if r.grad])
@@ -108,6 +112,7 @@ def test_gradients_of_subsets(name: str) -> None:
             for got, want in zip(alone + others, [full[i]] + full[:i] + full[i + 1 :], strict=True):
                 if want is not None:
                     same(got, want, f"{name}, input {i} alone or left out")
+                    proved(name, "subsets")
 
 
 @pytest.mark.parametrize(("name", "dtype"), IDS)
@@ -125,6 +130,7 @@ def test_inputs_are_not_written(name: str, dtype: str) -> None:
             if hasattr(o, "requires_grad") and o.requires_grad:
                 o.sum().backward(retain_graph=True)
         assert [arr(t).tobytes() for t in everything] == before, name
+        proved(name, "inputs", len(everything))
 
 
 @pytest.mark.parametrize("name", [n for n, r in ROWS.items() if r.grad])
@@ -135,6 +141,7 @@ def test_two_runs_are_equal(name: str) -> None:
         first, second = (forward_backward(fastnn, row, sample, "float32", wanted=wanted) for _ in range(2))
         for a, b in zip(leaves(list(first)), leaves(list(second)), strict=True):
             same(a, b, name)
+            proved(name, "repeats")
 
 
 def wrong_call_inputs(lib: Any) -> dict[str, Any]:
@@ -169,9 +176,10 @@ def check_wrong_call(code: str, said: str | None = None) -> None:
         assert re.search(said, str(got), re.IGNORECASE), f"{code}: the message does not say {said!r}: {got}"
 
 
-@pytest.mark.parametrize("code", [c for r in ROWS.values() for c in r.errors])
-def test_wrong_calls_of_the_table(code: str) -> None:
+@pytest.mark.parametrize(("name", "code"), [(n, c) for n, r in ROWS.items() for c in r.errors])
+def test_wrong_calls_of_the_table(name: str, code: str) -> None:
     check_wrong_call(code)
+    proved(name, "refused")
 
 
 def op_names() -> list[str]:

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from counts import proved
 from op_table import ROWS
-from proofs import equal_with_threads
+from proofs import THREADS, equal_with_threads
 from support import arr, same
 
 import fastnn
@@ -23,6 +24,7 @@ import fastnn
 def test_thread_count_changes_no_bit(name: str, dtype: str) -> None:
     if dtype in ROWS[name].dtypes:
         equal_with_threads(fastnn, ROWS[name], dtype)
+        proved(name, "threads", (len(THREADS) - 1) * (sum(s.large for s in ROWS[name].cases()) or len(ROWS[name].cases()[:2])))
 
 
 def transformer_step(threads: int) -> list[np.ndarray]:
