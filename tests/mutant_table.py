@@ -37,7 +37,7 @@ MUTANTS = (
     Mutant(
         "a node visited before its parents",
         "csrc/graph/backward.c",
-        (("w->heap[(at - 1) / 2]->seq < node->seq", "w->heap[(at - 1) / 2]->seq > node->seq"),),
+        (("seq(w->heap[(at - 1) / 2]) < seq(v)", "seq(w->heap[(at - 1) / 2]) > seq(v)"),),
         ((AUTOGRAD, ""),),
     ),
     Mutant(
@@ -130,7 +130,7 @@ MUTANTS = (
     Mutant(
         "retain_graph ignored",
         "csrc/graph/backward.c",
-        (("    if (!status && !w->retain_graph) {", "    if (!status) {"),),
+        (("end_run(n, !status && !w->retain_graph);", "end_run(n, !status);"),),
         ((AUTOGRAD, ""),),
     ),
     Mutant(
@@ -149,7 +149,10 @@ MUTANTS = (
     Mutant(
         "an input's storage let go while a long op reads it",
         "csrc/ops/run.c",
-        (("pinned[i] = c->in[i] ? c->in[i]->storage : NULL;", "pinned[i] = NULL;"),),
+        (
+            ("        if (h->t[i].storage) fnn_storage_ref(h->t[i].storage);\n", ""),
+            ("        if (was->storage) fnn_storage_unref(was->storage);\n", ""),
+        ),
         (("tests/test_threads.py", "python_threads or another_thread"),),
     ),
     Mutant(
