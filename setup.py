@@ -44,6 +44,8 @@ def compile_flags() -> list[str]:
     flags += ["-fno-math-errno", "-fno-trapping-math"]
     if SANITIZE:
         flags += ["-fsanitize=address,undefined", "-fno-omit-frame-pointer", "-g", "-O1", "-UNDEBUG", "-DFNN_DEBUG=1"]
+        flags += ["-fno-sanitize=null,object-size"]  # which the address checks see, too
+        flags += ["-DFNN_POOL_MALLOC=1"]  # see csrc/core/pool.c
     elif DEBUG:
         flags += ["-g", "-O2", "-UNDEBUG", "-DFNN_DEBUG=1"]
     else:
@@ -52,10 +54,13 @@ def compile_flags() -> list[str]:
     return [*flags, "-ffp-contract=off"]
 
 
-def zeroing_flags(compiler: list[str]) -> list[str]:
-    """gcc zeroes structs of a few hundred bytes by `rep stos`, 40 cycles before the first store; an op call has ten."""
+def gcc_flags(compiler: list[str]) -> list[str]:
+    """Flags that only gcc has."""
+    # It zeroes structs of a few hundred bytes by `rep stos`, 40 cycles before the first store; an op call has ten.
     strategy = "vector_loop:512:noalign,libcall:-1:noalign"
     flags = [f"-mmemset-strategy={strategy}", f"-mmemcpy-strategy={strategy}"]
+    if SANITIZE:  # checks by calls: inline ones make minutes of the instruction-set units
+        flags += ["--param=asan-instrumentation-with-call-threshold=0"]
     probe = [*compiler, *flags, "-Werror", "-fsyntax-only", "-x", "c", os.devnull]
     return flags if subprocess.run(probe, capture_output=True).returncode == 0 else []
 
@@ -79,11 +84,12 @@ class BuildC(build_ext):
 
         version: dict[str, str] = {}
         exec((ROOT / "python/fastnn/version.py").read_text(), version)
-        compiler = [*self.compiler.compiler_so, *zeroing_flags(self.compiler.compiler_so), *compile_flags()]
+        compiler = [*self.compiler.compiler_so, *gcc_flags(self.compiler.compiler_so), *compile_flags()]
         compiler.insert(-1, f'-DFNN_VERSION="{version["release"]}"')
         # The key leaves the include paths out: in an isolated build they are new each time while the headers are not.
         key = repr([compiler, numpy.__version__, sys.version])
-        objects_dir = ROOT / "build" / f"obj-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
+        kind = "sanitized" if SANITIZE else "obj"
+        objects_dir = ROOT / "build" / f"{kind}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
         paths = ["-I", str(ROOT / "csrc")]
         # -isystem: no warnings from these headers, and -MMD leaves them out of the dependency lists.
         for path in (sysconfig.get_path("include"), numpy.get_include()):

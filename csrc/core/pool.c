@@ -8,6 +8,7 @@
 #include "pool.h"
 
 #include <pthread.h>
+#include <stdlib.h>
 
 #include "pool_internal.h"
 #ifdef FNN_DEBUG
@@ -38,12 +39,6 @@ static inline int64_t add_to_own(_Atomic int64_t *counter, int64_t amount) {
     const int64_t sum = read_counter(counter) + amount;
     atomic_store_explicit(counter, sum, memory_order_relaxed);
     return sum;
-}
-
-/* Blocks a cache may hold of a class: 256 KB worth, but 16 to 2048 blocks, so that a step's nodes come and go inside. */
-static inline unsigned cache_room(unsigned c) {
-    const size_t fit = ((size_t)256 << 10) / pool_class_size(c);
-    return fit > 2048 ? 2048 : fit < 16 ? 16 : (unsigned)fit;
 }
 
 /* Moves blocks to the store until `keep` are left. */
@@ -98,6 +93,37 @@ static bool must_fail_now(void) {
     while (left > 0 && !atomic_compare_exchange_weak(&fail_countdown, &left, left - 1)) {
     }
     return left == 1;
+}
+
+#ifdef FNN_POOL_MALLOC
+/* The sanitizer build: same counters, but each block is malloc's, so that the sanitizer stands around it, keeps it closed
+ * long after it was freed, knows who allocated and who freed it, and finds it if it is lost. */
+static inline void *allocate(size_t nbytes) {
+    const unsigned c = pool_class_of(nbytes + (nbytes == 0));
+    pool_cache *cache = own_cache != NULL ? own_cache : make_own_cache();
+    void *block;
+    if (must_fail_now() || cache == NULL || c >= POOL_CLASSES) {
+        return NULL;
+    }
+    if (posix_memalign(&block, FNN_POOL_ALIGNMENT, nbytes) != 0) {
+        return NULL;
+    }
+    count_request(cache, c);
+    return block;
+}
+
+static inline void release(void *p, size_t nbytes) {
+    pool_cache *cache = own_cache != NULL ? own_cache : make_own_cache();
+    if (cache != NULL) {
+        add_to_own(&cache->in_use, -(int64_t)pool_class_size(pool_class_of(nbytes + (nbytes == 0))));
+    }
+    free(p);
+}
+#else
+/* Blocks a cache may hold of a class: 256 KB worth, but 16 to 2048 blocks, so that a step's nodes come and go inside. */
+static inline unsigned cache_room(unsigned c) {
+    const size_t fit = ((size_t)256 << 10) / pool_class_size(c);
+    return fit > 2048 ? 2048 : fit < 16 ? 16 : (unsigned)fit;
 }
 
 /* The rest of a request that the thread's own list cannot answer. */
@@ -158,6 +184,7 @@ static inline void release(void *p, size_t nbytes) {
         flush_class(cache, c, cache_room(c) / 2);
     }
 }
+#endif
 
 #ifdef FNN_DEBUG
 void *fnn_pool_alloc(size_t nbytes) {

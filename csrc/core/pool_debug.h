@@ -10,21 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "asan.h"
 #include "pool.h"
-
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define FNN_ASAN 1
-#endif
-#elif defined(__SANITIZE_ADDRESS__)
-#define FNN_ASAN 1
-#endif
-#ifdef FNN_ASAN
-#include <sanitizer/asan_interface.h>
-#else
-#define ASAN_POISON_MEMORY_REGION(p, n) ((void)(p), (void)(n))
-#define ASAN_UNPOISON_MEMORY_REGION(p, n) ((void)(p), (void)(n))
-#endif
 
 enum { DEBUG_HEADER = FNN_POOL_ALIGNMENT, DEBUG_CANARY = 64 };
 #define DEBUG_MAGIC UINT64_C(0x666e6e2d6c697665) /* a live block */
@@ -41,12 +28,12 @@ static inline size_t debug_size(size_t nbytes) {
 
 static inline void *debug_dress(void *base, size_t nbytes) {
     char *payload = (char *)base + DEBUG_HEADER;
-    ASAN_UNPOISON_MEMORY_REGION(base, debug_size(nbytes));
+    FNN_OPEN_MEMORY(base, debug_size(nbytes));
     *(debug_header *)base = (debug_header){DEBUG_MAGIC, nbytes};
     memset(payload, 0xFF, nbytes);
     memset(payload + nbytes, 0xC5, DEBUG_CANARY);
-    ASAN_POISON_MEMORY_REGION(base, DEBUG_HEADER);
-    ASAN_POISON_MEMORY_REGION(payload + nbytes, DEBUG_CANARY);
+    FNN_CLOSE_MEMORY(base, DEBUG_HEADER);
+    FNN_CLOSE_MEMORY(payload + nbytes, DEBUG_CANARY);
     return payload;
 }
 
@@ -58,7 +45,7 @@ static inline void debug_stop(const void *payload, size_t nbytes, const char *wh
 static inline void *debug_undress(void *payload, size_t nbytes) {
     char *base = (char *)payload - DEBUG_HEADER;
     const unsigned char *canary = (const unsigned char *)payload + nbytes;
-    ASAN_UNPOISON_MEMORY_REGION(base, debug_size(nbytes));
+    FNN_OPEN_MEMORY(base, debug_size(nbytes));
     debug_header *header = (debug_header *)base;
     if (header->magic != DEBUG_MAGIC) {
         debug_stop(payload, nbytes, "freed twice, not from the pool, or written in front of its start");
@@ -74,7 +61,7 @@ static inline void *debug_undress(void *payload, size_t nbytes) {
     header->magic = 0;
     memset(payload, 0xFF, nbytes);
     if (nbytes < (size_t)1 << 20) { /* a larger block may be unmapped, and its addresses become somebody else's */
-        ASAN_POISON_MEMORY_REGION(payload, nbytes + DEBUG_CANARY);
+        FNN_CLOSE_MEMORY(payload, nbytes + DEBUG_CANARY);
     }
     return base;
 }

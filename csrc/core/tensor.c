@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "asan.h"
 #include "pool.h"
 
 const uint8_t fnn_itemsize[FNN_NDTYPES] = {4, 8, 8, 4, 1, 1};
@@ -39,6 +40,7 @@ fnn_storage *fnn_storage_new(size_t nbytes) {
     if (s) {
         s->data = together ? (char *)s + HEAD : fnn_pool_alloc(nbytes);
         s->nbytes = nbytes;
+        if (together) FNN_CLOSE_MEMORY(s + 1, HEAD - sizeof *s); /* what reads in front of the data is found */
         if (!s->data) {
             fnn_pool_free(s, HEAD);
             s = NULL;
