@@ -26,7 +26,7 @@ int fnn_as_number(PyObject *o, fnn_number_slot *slot) {
         slot->t.dtype = FNN_I64;
         slot->value.i = PyLong_AsLongLongAndOverflow(o, &overflow);
         if (!overflow) return 0;
-        PyErr_SetString(PyExc_RuntimeError, "value cannot be converted to type int64_t without overflow");
+        PyErr_SetString(PyExc_OverflowError, "int too big to convert: a number of a tensor call has at most 64 bits");
         return -1;
     }
     return fnn_numpy_number(o, slot) ? 0 : 1;
@@ -34,7 +34,9 @@ int fnn_as_number(PyObject *o, fnn_number_slot *slot) {
 
 int fnn_as_int(PyObject *o, int64_t *value) {
     PyObject *number = NULL;
-    if (PyLong_Check(o)) {
+    if (PyBool_Check(o)) {
+        PyErr_SetString(PyExc_TypeError, "expected an integer, found bool");
+    } else if (PyLong_Check(o)) {
         Py_INCREF(o);
         number = o;
     } else if (fnn_is_tensor(o)) {
@@ -44,6 +46,8 @@ int fnn_as_int(PyObject *o, int64_t *value) {
             PyErr_Format(PyExc_TypeError, "expected an integer, found a Tensor of dtype %s and shape %s", fnn_dtype_name(t->dtype), fnn_shape_of(t));
     } else if (PyIndex_Check(o)) {
         number = PyNumber_Index(o);
+        if (!number && PyErr_ExceptionMatches(PyExc_Exception)) /* whatever __index__ raised: torch does not ask it */
+            PyErr_Format(PyExc_TypeError, "expected an integer, found %.100s, whose __index__ fails", Py_TYPE(o)->tp_name);
     } else {
         PyErr_Format(PyExc_TypeError, "expected an integer, found %.100s", Py_TYPE(o)->tp_name);
     }
@@ -51,7 +55,15 @@ int fnn_as_int(PyObject *o, int64_t *value) {
     *value = PyLong_AsLongLong(number);
     Py_DECREF(number);
     if (*value != -1 || !PyErr_Occurred()) return 0;
-    PyErr_SetString(PyExc_RuntimeError, "Overflow when unpacking long");
+    PyErr_SetString(PyExc_ValueError, "Overflow when unpacking long long: an integer argument has at most 64 bits");
+    return -1;
+}
+
+/* One of several sizes: torch raises TypeError there, and names the place. */
+static int nth_int(PyObject *o, Py_ssize_t i, int64_t *value) {
+    if (!fnn_as_int(o, value)) return 0;
+    if (PyErr_ExceptionMatches(PyExc_ValueError))
+        PyErr_Format(PyExc_TypeError, "failed to unpack the object at pos %zd: Overflow when unpacking long long", i + 1);
     return -1;
 }
 
@@ -64,8 +76,15 @@ int fnn_as_double(PyObject *o, double *value) {
         PyErr_Format(PyExc_TypeError, "expected a number, found %.100s", Py_TYPE(o)->tp_name);
         return -1;
     }
+    if (fnn_is_tensor(o) && TENSOR(o)->numel != 1) {
+        PyErr_Format(PyExc_TypeError, "expected a number, found a Tensor of shape %s", fnn_shape_of(TENSOR(o)));
+        return -1;
+    }
     *value = PyFloat_AsDouble(o);
-    return *value == -1.0 && PyErr_Occurred() ? -1 : 0;
+    if (*value != -1.0 || !PyErr_Occurred()) return 0;
+    if (PyErr_ExceptionMatches(PyExc_Exception) && !PyErr_ExceptionMatches(PyExc_OverflowError))
+        PyErr_Format(PyExc_TypeError, "expected a number, found %.100s, whose __float__ fails", Py_TYPE(o)->tp_name);
+    return -1;
 }
 
 int fnn_as_ints(PyObject *o, fnn_ints *list) {
@@ -80,7 +99,7 @@ int fnn_as_ints(PyObject *o, fnn_ints *list) {
         return -1;
     }
     for (Py_ssize_t i = 0; i < n; i++)
-        if (fnn_as_int(PySequence_Fast_GET_ITEM(o, i), &list->v[i])) return -1;
+        if (nth_int(PySequence_Fast_GET_ITEM(o, i), i, &list->v[i])) return -1;
     list->n = n;
     return 0;
 }

@@ -1,6 +1,7 @@
 /* Binding of a call's arguments to a signature line; see signature.h. */
 #include <string.h>
 
+#include "args.h"
 #include "signature.h"
 
 /* torch takes NumPy's names for these too. */
@@ -63,10 +64,6 @@ static int bind_value(const fnn_param *p, fnn_frame *f, PyObject *o) {
     fnn_value *v = &f->attrs.v[p->slot];
     switch (p->kind) {
     case FNN_K_INT:
-        if (PyLong_CheckExact(o)) {
-            v->i = PyLong_AsLongLong(o);
-            return v->i == -1 && PyErr_Occurred() ? -1 : 1;
-        }
         if (!is_integer(o)) return 0;
         return fnn_as_int(o, &v->i) ? -1 : 1;
     case FNN_K_FLOAT:
@@ -76,10 +73,12 @@ static int bind_value(const fnn_param *p, fnn_frame *f, PyObject *o) {
         }
         if (!PyNumber_Check(o) || (fnn_is_tensor(o) && TENSOR(o)->numel != 1)) return 0;
         return fnn_as_double(o, &v->f) ? -1 : 1;
-    case FNN_K_BOOL:
-        if (!PyBool_Check(o) && !PyLong_Check(o)) return 0;
+    case FNN_K_BOOL: { /* 0 and 1 are no flags, as in torch: sum(0, 9) is a mistake */
+        int dtype = FNN_BOOL;
+        if (!PyBool_Check(o) && !(fnn_is_numpy_scalar(o, &dtype) && dtype == FNN_BOOL)) return 0;
         v->i = PyObject_IsTrue(o);
         return 1;
+    }
     case FNN_K_DTYPE: {
         int code;
         if (fnn_as_dtype(o, &code)) return -1;

@@ -19,10 +19,11 @@ def compile(  # noqa: A001  (torch's name)
     mode: str | None = None,
     options: dict[str, Any] | None = None,
     disable: bool = False,
-    **others: Any,
 ) -> Any:
     """`model` itself (without one: a decorator).
 
     fastnn's kernels are compiled already; all options are accepted and change nothing.
     """
+    if model is not None and not callable(model):
+        raise AssertionError(f"compile: a callable function is expected, found {type(model).__name__}")
     return (lambda f: f) if model is None else model

@@ -27,6 +27,8 @@ def get_float32_matmul_precision() -> str:
 
 def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None:
     """Remembered; every algorithm here is deterministic."""
+    if not isinstance(mode, bool):
+        raise TypeError(f"use_deterministic_algorithms(): argument 'mode' must be bool, not {type(mode).__name__}")
     _state["deterministic"], _state["warn_only"] = bool(mode), bool(warn_only)
 
 

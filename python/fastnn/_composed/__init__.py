@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .._arguments import checked
 from . import joins, order, places, pointwise, products, queries, reduce, shape, stores
 from ._registry import FUNCTIONS, METHODS
 
@@ -32,9 +33,12 @@ __all__ = [
 
 
 def install(namespace: MutableMapping[str, Any], tensor_type: type) -> None:
-    """Add what is missing to a module's namespace and to the tensor type."""
+    """Add what is missing to a module's namespace and to the tensor type, each behind the check of its arguments."""
+    behind: dict[Any, Any] = {}  # (a function and its other names share one check)
     for name, function in FUNCTIONS.items():
-        namespace.setdefault(name, function)
+        if name not in namespace:
+            behind[function] = namespace[name] = behind.get(function) or checked(function)
     for name, function in METHODS.items():
         if not hasattr(tensor_type, name):
-            setattr(tensor_type, name, function)
+            behind[function] = behind.get(function) or checked(function)
+            setattr(tensor_type, name, behind[function])

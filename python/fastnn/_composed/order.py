@@ -346,6 +346,9 @@ def argwhere(input: Tensor) -> Tensor:
 @composed
 def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, invert: bool = False) -> Tensor:
     """Which elements occur among the others."""
+    for name, value in (("elements", elements), ("test_elements", test_elements)):
+        if not isinstance(value, (_Tensor, int, float)):
+            raise TypeError(f"isin(): argument {name!r} must be Tensor or Number, not {type(value).__name__}")
     a = elements.detach().numpy() if isinstance(elements, _Tensor) else np.asarray(elements)
     b = test_elements.detach().numpy() if isinstance(test_elements, _Tensor) else np.asarray(test_elements)
     return _C.from_numpy(np.asarray(np.isin(a, b, invert=invert)))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastnn import _C
 
+from .._arguments import tensors_of
 from ._registry import also, composed, function_only, in_place, recorded_as
 
 if TYPE_CHECKING:
@@ -132,8 +133,11 @@ def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: float = 1, a
 @function_only
 def chain_matmul(*matrices: Tensor) -> Tensor:
     """The product of several matrices, from the left."""
-    result = matrices[0]
-    for matrix in matrices[1:]:
+    parts = tensors_of("chain_matmul", matrices)
+    if not parts or any(m.dim() != 2 for m in parts):
+        raise RuntimeError(f"chain_matmul: expected matrices, found shapes {[tuple(m.shape) for m in parts]}")
+    result = parts[0]
+    for matrix in parts[1:]:
         result = result @ matrix
     return result
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,7 +26,10 @@ def dims_of(x: Tensor, dim: Any) -> list[int]:
     """dim as a list of non-negative dimensions."""
     if dim is None or dim == () or dim == []:
         return list(range(x.dim()))
-    dims = [dim] if isinstance(dim, int) else list(dim)
+    dims = list(dim) if isinstance(dim, (list, tuple)) else [dim]
+    if not all(hasattr(type(d), "__index__") and not isinstance(d, bool) for d in dims):
+        raise TypeError(f"argument 'dim' must be int or a tuple of ints, not {dim!r:.80}")
+    dims = [operator.index(d) for d in dims]
     bound = max(x.dim(), 1)
     for d in dims:
         if not -bound <= d < bound:

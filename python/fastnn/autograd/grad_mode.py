@@ -151,8 +151,10 @@ class set_grad_enabled(_Mode):  # noqa: N801
     __slots__ = ("mode",)
 
     def __init__(self, mode: bool) -> None:
+        if not isinstance(mode, bool):
+            raise TypeError(f"set_grad_enabled(): argument 'mode' must be bool, not {type(mode).__name__}")
         super().__init__()
-        self.mode = bool(mode)
+        self.mode = mode
         self._before.append(_set_modes(self.mode, _C.is_inference_mode_enabled()))
 
     def clone(self) -> _Mode:

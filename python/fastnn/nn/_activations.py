@@ -11,6 +11,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from fastnn import _C
+from fastnn._arguments import checked
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,6 +50,7 @@ def silu(input: Tensor, inplace: bool = False) -> Tensor:
     return in_place(input, _C.silu) if inplace else _C.silu(input)
 
 
+@checked
 def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
     """log(1 + exp(beta*x)) / beta; x itself where beta*x > threshold."""
     if beta == 1.0 and threshold == 20.0:
@@ -64,21 +66,25 @@ def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = Fals
     return _C.leaky_relu(input, negative_slope)
 
 
+@checked
 def leaky_relu_(input: Tensor, negative_slope: float = 0.01) -> Tensor:
     """leaky_relu, in place."""
     return leaky_relu(input, negative_slope, True)
 
 
+@checked
 def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """x where x > 0, else alpha * (exp(x) - 1)."""
     return in_place(input, lambda x: _C.elu(x, alpha)) if inplace else _C.elu(input, alpha)
 
 
+@checked
 def elu_(input: Tensor, alpha: float = 1.0) -> Tensor:
     """elu, in place."""
     return elu(input, alpha, True)
 
 
+@checked
 def selu(input: Tensor, inplace: bool = False) -> Tensor:
     """scale * elu(x, alpha) with the self-normalising constants.  Source: https://arxiv.org/abs/1706.02515"""
     if inplace:
@@ -86,11 +92,13 @@ def selu(input: Tensor, inplace: bool = False) -> Tensor:
     return _C.elu(input, _SELU_ALPHA) * _SELU_SCALE
 
 
+@checked
 def selu_(input: Tensor) -> Tensor:
     """selu, in place."""
     return selu(input, True)
 
 
+@checked
 def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """x where x > 0, else alpha * (exp(x/alpha) - 1)."""
     if inplace:
@@ -100,11 +108,13 @@ def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     return _C.where(positive, input, _C.expm1(below / alpha) * alpha)
 
 
+@checked
 def celu_(input: Tensor, alpha: float = 1.0) -> Tensor:
     """celu, in place."""
     return celu(input, alpha, True)
 
 
+@checked
 def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Tensor:
     """x limited to [min_val, max_val]; the gradient is zero at the limits."""
     if min_val > max_val:
@@ -114,31 +124,37 @@ def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace
     return input.masked_fill(input <= min_val, min_val).masked_fill(input >= max_val, max_val)
 
 
+@checked
 def hardtanh_(input: Tensor, min_val: float = -1.0, max_val: float = 1.0) -> Tensor:
     """hardtanh, in place."""
     return hardtanh(input, min_val, max_val, True)
 
 
+@checked
 def relu6(input: Tensor, inplace: bool = False) -> Tensor:
     """min(max(x, 0), 6)."""
     return hardtanh(input, 0.0, 6.0, inplace)
 
 
+@checked
 def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
     """relu6(x + 3) / 6."""
     return in_place(input, hardsigmoid) if inplace else hardtanh(input + 3.0, 0.0, 6.0) / 6.0
 
 
+@checked
 def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
     """x * relu6(x + 3) / 6."""
     return in_place(input, hardswish) if inplace else input * hardtanh(input + 3.0, 0.0, 6.0) / 6.0
 
 
+@checked
 def mish(input: Tensor, inplace: bool = False) -> Tensor:
     """x * tanh(softplus(x))."""
     return in_place(input, mish) if inplace else input * _C.tanh(_C._softplus(input))
 
 
+@checked
 def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
     """x where x > threshold, else value."""
     if inplace:
@@ -146,6 +162,7 @@ def threshold(input: Tensor, threshold: float, value: float, inplace: bool = Fal
     return input.masked_fill(input <= threshold, value)
 
 
+@checked
 def threshold_(input: Tensor, threshold: float, value: float) -> Tensor:
     """threshold, in place."""
     return in_place(input, lambda x: x.masked_fill(x <= threshold, value))
@@ -156,6 +173,7 @@ def logsigmoid(input: Tensor) -> Tensor:
     return _C._log_sigmoid(input)
 
 
+@checked
 def softsign(input: Tensor) -> Tensor:
     """x / (1 + |x|)."""
     return input / (input.abs() + 1)
@@ -166,6 +184,7 @@ def tanhshrink(input: Tensor) -> Tensor:
     return input - _C.tanh(input)
 
 
+@checked
 def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     """x moved towards zero by lambd, zero where |x| <= lambd."""
     if lambd < 0:
@@ -174,11 +193,13 @@ def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     return moved.masked_fill(input.abs() <= lambd, 0.0)
 
 
+@checked
 def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     """x where |x| > lambd, else zero."""
     return input.masked_fill(input.abs() <= lambd, 0.0)
 
 
+@checked
 def prelu(input: Tensor, weight: Tensor) -> Tensor:
     """x where x > 0, else weight * x; weight holds one value, or one a channel (dim 1)."""
     if weight.numel() != 1:
@@ -193,6 +214,7 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
     return _C.where(input > 0, input, weight * input)
 
 
+@checked
 def rrelu(
     input: Tensor, lower: float = 1.0 / 8, upper: float = 1.0 / 3, training: bool = False, inplace: bool = False
 ) -> Tensor:
@@ -210,11 +232,13 @@ def rrelu(
     return input * slopes
 
 
+@checked
 def rrelu_(input: Tensor, lower: float = 1.0 / 8, upper: float = 1.0 / 3, training: bool = False) -> Tensor:
     """rrelu, in place."""
     return rrelu(input, lower, upper, training, True)
 
 
+@checked
 def glu(input: Tensor, dim: int = -1) -> Tensor:
     """First half along dim times the sigmoid of the second half."""
     if input.dim() == 0:
@@ -257,6 +281,7 @@ def log_softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dty
     return _C.log_softmax(input, dim) if dtype is None else _C.log_softmax(input.to(dtype), dim)
 
 
+@checked
 def gumbel_softmax(logits: Tensor, tau: float = 1, hard: bool = False, eps: float = 1e-10, dim: int = -1) -> Tensor:
     """softmax((logits + Gumbel noise) / tau); hard=True gives one-hot values with the soft gradient."""
     noise = -_C.empty(logits.shape, dtype=logits.dtype).exponential_().log()
@@ -304,6 +329,7 @@ def _channel_dropout(
     return input * _channel_noise(input, p)
 
 
+@checked
 def dropout1d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     """Zero whole channels of (N,C,L) or (C,L)."""
     if input.dim() not in (2, 3):
@@ -311,11 +337,13 @@ def dropout1d(input: Tensor, p: float = 0.5, training: bool = True, inplace: boo
     return _channel_dropout("dropout1d", input, p, training, inplace, 2)
 
 
+@checked
 def dropout2d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     """Zero whole channels of (N,C,H,W)."""
     return _channel_dropout("dropout2d", input, p, training, inplace, None)
 
 
+@checked
 def dropout3d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     """Zero whole channels of (N,C,D,H,W) or (C,D,H,W)."""
     return _channel_dropout("dropout3d", input, p, training, inplace, 4)
@@ -328,6 +356,7 @@ def _alpha(input: Tensor, keep: Tensor, p: float) -> Tensor:
     return input * keep.mul_(a) + shift
 
 
+@checked
 def alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False) -> Tensor:
     """Dropout that keeps mean and variance of SELU activations.  Source: https://arxiv.org/abs/1706.02515"""
     _check_p(p)
@@ -340,6 +369,7 @@ def alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False, inplace
     return _alpha(input, _C.empty_like(input).bernoulli_(1 - p), p)
 
 
+@checked
 def feature_alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False) -> Tensor:
     """alpha_dropout of whole channels."""
     _check_p(p)

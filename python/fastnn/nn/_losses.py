@@ -10,6 +10,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from fastnn import _C
+from fastnn._arguments import checked
 from fastnn._composed._registry import recorded_as
 
 from ._activations import log_softmax, logsigmoid
@@ -147,6 +148,7 @@ def l1_loss(
     return _weighted(distance, weight, legacy_reduction(size_average, reduce, reduction))
 
 
+@checked
 @recorded_as("SmoothL1LossBackward0")
 def smooth_l1_loss(
     input: Tensor,
@@ -167,6 +169,7 @@ def smooth_l1_loss(
     return reduced(_C.where(distance < beta, difference * difference * (0.5 / beta), distance - 0.5 * beta), reduction)
 
 
+@checked
 @recorded_as("HuberLossBackward0")
 def huber_loss(
     input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0, weight: Tensor | None = None
@@ -206,6 +209,7 @@ def _bce_function() -> Any:
     return _bce
 
 
+@checked
 @recorded_as("BinaryCrossEntropyBackward0")
 def binary_cross_entropy(
     input: Tensor,
@@ -228,6 +232,7 @@ def binary_cross_entropy(
     return reduced(loss if weight is None else loss * weight, reduction)
 
 
+@checked
 def binary_cross_entropy_with_logits(
     input: Tensor,
     target: Tensor,
@@ -253,6 +258,7 @@ def _xlogx(x: Tensor) -> Tensor:
     return _C.where(x == 0, _C.zeros_like(x), x * x.masked_fill(x == 0, 1.0).log())
 
 
+@checked
 def kl_div(
     input: Tensor,
     target: Tensor,
@@ -270,6 +276,7 @@ def kl_div(
     return reduced(loss, reduction)
 
 
+@checked
 def poisson_nll_loss(
     input: Tensor,
     target: Tensor,
@@ -289,6 +296,7 @@ def poisson_nll_loss(
     return reduced(loss, reduction)
 
 
+@checked
 def gaussian_nll_loss(
     input: Tensor, target: Tensor, var: Any, full: bool = False, eps: float = 1e-6, reduction: str = "mean"
 ) -> Tensor:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import fastnn
 from fastnn import _C
+from fastnn._arguments import checked
 
 if TYPE_CHECKING:
     from fastnn import Tensor
@@ -29,6 +30,7 @@ def _check_batch(name: str, input: Tensor) -> None:
         raise ValueError(f"Expected more than 1 value per channel when training, got input size {input.shape}")
 
 
+@checked
 def batch_norm(
     input: Tensor,
     running_mean: Tensor | None,
@@ -79,6 +81,7 @@ def _update_running(
                 running.mul_(1 - momentum).add_(batch.reshape(running.shape).to(running.dtype), alpha=momentum)
 
 
+@checked
 def group_norm(
     input: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5
 ) -> Tensor:
@@ -97,6 +100,7 @@ def group_norm(
     return output if bias is None else output + _per_channel(bias, input.dim())
 
 
+@checked
 def instance_norm(
     input: Tensor,
     running_mean: Tensor | None = None,
@@ -122,6 +126,7 @@ def instance_norm(
     return group_norm(input, input.size(1), weight, bias, eps)
 
 
+@checked
 def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Tensor:
     """x / (k + alpha mean of x^2 over `size` neighbouring channels)^beta."""
     if input.dim() < 3:
@@ -190,6 +195,7 @@ def normalize(input: Tensor, p: float = 2.0, dim: Any = 1, eps: float = 1e-12, o
     return result if out is None else out.copy_(result)
 
 
+@checked
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
     """x1 . x2 / (max(|x1|, eps) max(|x2|, eps)) along dim."""
 
@@ -201,11 +207,13 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
     return (unit(x1) * unit(x2)).sum(dim)
 
 
+@checked
 def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Tensor:
     """|x1 - x2 + eps|_p along the last dimension."""
     return (x1 - x2 + eps).norm(p, -1, keepdim=keepdim)
 
 
+@checked
 def pdist(input: Tensor, p: float = 2.0) -> Tensor:
     """The distances between all pairs of rows i < j of (N,D)."""
     if input.dim() != 2:
@@ -216,6 +224,7 @@ def pdist(input: Tensor, p: float = 2.0) -> Tensor:
     return (input[first] - input[second]).norm(p, -1)
 
 
+@checked
 def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """y[..., o] = x1[..., i] W[o, i, j] x2[..., j] + b[o]."""
     if input1.shape[:-1] != input2.shape[:-1] or weight.dim() != 3:

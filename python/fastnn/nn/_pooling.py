@@ -10,6 +10,7 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from fastnn import _C
+from fastnn._arguments import checked
 
 from ._windows import constant_pad, output_size, per_dim, window_places
 
@@ -87,6 +88,7 @@ def _flat_index(plan: _Plan, which: Tensor) -> Tensor:
     return flat
 
 
+@checked
 def max_pool1d(
     input: Tensor,
     kernel_size: Any,
@@ -100,6 +102,7 @@ def max_pool1d(
     return _max_pool("max_pool1d", 1, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
+@checked
 def max_pool2d(
     input: Tensor,
     kernel_size: Any,
@@ -113,6 +116,7 @@ def max_pool2d(
     return _max_pool("max_pool2d", 2, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
+@checked
 def max_pool3d(
     input: Tensor,
     kernel_size: Any,
@@ -169,6 +173,7 @@ def _avg_pool(
     return total / _window_counts(plan, x.dtype, include_pad)
 
 
+@checked
 def avg_pool1d(
     input: Tensor,
     kernel_size: Any,
@@ -181,6 +186,7 @@ def avg_pool1d(
     return _avg_pool("avg_pool1d", 1, input, kernel_size, stride, padding, ceil_mode, count_include_pad, None)
 
 
+@checked
 def avg_pool2d(
     input: Tensor,
     kernel_size: Any,
@@ -196,6 +202,7 @@ def avg_pool2d(
     )
 
 
+@checked
 def avg_pool3d(
     input: Tensor,
     kernel_size: Any,
@@ -234,16 +241,19 @@ def adaptive_avg_pool(n: int, x: Tensor, sizes: Sequence[int]) -> Tensor:
     return x
 
 
+@checked
 def adaptive_avg_pool1d(input: Tensor, output_size: Any) -> Tensor:
     """Means over equal bins of (N,C,L)."""
     return adaptive_avg_pool(1, input, _adaptive_sizes("adaptive_avg_pool1d", 1, input, output_size))
 
 
+@checked
 def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
     """Means over equal bins of (N,C,H,W)."""
     return adaptive_avg_pool(2, input, _adaptive_sizes("adaptive_avg_pool2d", 2, input, output_size))
 
 
+@checked
 def adaptive_avg_pool3d(input: Tensor, output_size: Any) -> Tensor:
     """Means over equal bins of (N,C,D,H,W)."""
     return adaptive_avg_pool(3, input, _adaptive_sizes("adaptive_avg_pool3d", 3, input, output_size))
@@ -271,16 +281,19 @@ def _adaptive_max(name: str, n: int, x: Tensor, output: Any, indices: bool) -> A
     return (result, _C.stack(places, -1).reshape([*lead, *sizes])) if indices else result
 
 
+@checked
 def adaptive_max_pool1d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
     """Maxima over equal bins of (N,C,L)."""
     return _adaptive_max("adaptive_max_pool1d", 1, input, output_size, return_indices)
 
 
+@checked
 def adaptive_max_pool2d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
     """Maxima over equal bins of (N,C,H,W)."""
     return _adaptive_max("adaptive_max_pool2d", 2, input, output_size, return_indices)
 
 
+@checked
 def adaptive_max_pool3d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
     """Maxima over equal bins of (N,C,D,H,W)."""
     return _adaptive_max("adaptive_max_pool3d", 3, input, output_size, return_indices)
@@ -294,11 +307,13 @@ def _lp_pool(name: str, n: int, x: Tensor, norm_type: float, kernel: Any, stride
     return (mean.sign() * mean.abs().relu() * area) ** (1.0 / norm_type)
 
 
+@checked
 def lp_pool1d(input: Tensor, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False) -> Tensor:
     """(sum of x^p over each window)^(1/p) of (N,C,L)."""
     return _lp_pool("lp_pool1d", 1, input, norm_type, kernel_size, stride, ceil_mode)
 
 
+@checked
 def lp_pool2d(input: Tensor, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False) -> Tensor:
     """(sum of x^p over each window)^(1/p) of (N,C,H,W)."""
     return _lp_pool("lp_pool2d", 2, input, norm_type, kernel_size, stride, ceil_mode)

@@ -11,6 +11,7 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from fastnn import _C
+from fastnn._arguments import checked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,6 +73,7 @@ def _border_index(mode: str, size: int, before: int, after: int) -> list[int]:
     return [-i if i < 0 else (2 * (size - 1) - i if i >= size else i) for i in positions]
 
 
+@checked
 def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Tensor:
     """Pad the last len(pad)/2 dimensions; mode is constant, reflect, replicate or circular."""
     pad = [int(p) for p in pad]
@@ -202,6 +204,7 @@ def _conv(
     return result if bias is None else result + bias.reshape([-1] + [1] * n)
 
 
+@checked
 def conv1d(
     input: Tensor,
     weight: Tensor,
@@ -215,6 +218,7 @@ def conv1d(
     return _conv("conv1d", 1, input, weight, bias, stride, padding, dilation, groups)
 
 
+@checked
 def conv2d(
     input: Tensor,
     weight: Tensor,
@@ -228,6 +232,7 @@ def conv2d(
     return _conv("conv2d", 2, input, weight, bias, stride, padding, dilation, groups)
 
 
+@checked
 def conv3d(
     input: Tensor,
     weight: Tensor,
@@ -294,6 +299,7 @@ def _conv_transpose(
     return _conv(name, n, constant_pad(_spread(x, stride), pairs), turned, bias, 1, 0, dilation, groups)
 
 
+@checked
 def conv_transpose1d(
     input: Tensor,
     weight: Tensor,
@@ -310,6 +316,7 @@ def conv_transpose1d(
     )
 
 
+@checked
 def conv_transpose2d(
     input: Tensor,
     weight: Tensor,
@@ -326,6 +333,7 @@ def conv_transpose2d(
     )
 
 
+@checked
 def conv_transpose3d(
     input: Tensor,
     weight: Tensor,
@@ -342,6 +350,7 @@ def conv_transpose3d(
     )
 
 
+@checked
 def unfold(input: Tensor, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1) -> Tensor:
     """The windows of (N,C,H,W) as columns: (N, C*KH*KW, positions)."""
     if input.dim() == 3:
@@ -359,6 +368,7 @@ def unfold(input: Tensor, kernel_size: Any, dilation: Any = 1, padding: Any = 0,
     return _columns(x, kernel, stride, dilation, sizes)
 
 
+@checked
 def fold(
     input: Tensor, output_size: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1
 ) -> Tensor:

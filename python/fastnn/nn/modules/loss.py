@@ -122,6 +122,8 @@ class HuberLoss(_Loss):
 
     def __init__(self, reduction: str = "mean", delta: float = 1.0) -> None:
         super().__init__(reduction=reduction)
+        if isinstance(delta, bool) or not isinstance(delta, (int, float)):
+            raise TypeError(f"HuberLoss: delta is {type(delta).__name__}, expected a float or int")
         self.delta = delta
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:

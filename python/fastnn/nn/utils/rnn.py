@@ -10,6 +10,7 @@ from collections import namedtuple
 from typing import TYPE_CHECKING, Any
 
 from fastnn import _C
+from fastnn._arguments import checked, tensors_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from fastnn import Tensor
 
 
+@checked
 def invert_permutation(permutation: Tensor | None) -> Tensor | None:
     """The permutation that undoes another."""
     if permutation is None:
@@ -34,6 +36,8 @@ class PackedSequence(namedtuple("PackedSequence_", ["data", "batch_sizes", "sort
         cls, data: Any, batch_sizes: Any = None, sorted_indices: Any = None, unsorted_indices: Any = None
     ) -> PackedSequence:
         if batch_sizes is None:
+            if not isinstance(data, (list, tuple)) or len(data) != 2:
+                raise AssertionError(f"PackedSequence: data is {type(data).__name__}, expected a pair")
             data, batch_sizes = data
         if unsorted_indices is None:
             unsorted_indices = invert_permutation(sorted_indices)
@@ -67,6 +71,7 @@ class PackedSequence(namedtuple("PackedSequence_", ["data", "batch_sizes", "sort
         return False
 
 
+@checked
 def pack_padded_sequence(
     input: Tensor, lengths: Any, batch_first: bool = False, enforce_sorted: bool = True
 ) -> PackedSequence:
@@ -104,7 +109,7 @@ def pad_packed_sequence(
     sequence: PackedSequence, batch_first: bool = False, padding_value: float = 0.0, total_length: int | None = None
 ) -> tuple[Tensor, Tensor]:
     """Undo pack_padded_sequence: the padded batch and the lengths."""
-    data, batch_sizes, _, unsorted_indices = sequence
+    data, batch_sizes, unsorted_indices = sequence.data, sequence.batch_sizes, sequence.unsorted_indices
     sizes = batch_sizes.tolist()
     longest = len(sizes)
     if total_length is not None:
@@ -131,6 +136,7 @@ def pad_packed_sequence(
     return padded, lengths
 
 
+@checked
 def pad_sequence(
     sequences: Any, batch_first: bool = False, padding_value: float = 0.0, padding_side: str = "right"
 ) -> Tensor:
@@ -143,6 +149,9 @@ def pad_sequence(
                 f"pad_sequence: Expected iterable for input sequences, but got arg of type: {type(sequences)}"
             )
         sequences = list(sequences)
+    if not sequences:
+        raise RuntimeError("pad_sequence: received an empty list of sequences")
+    sequences = tensors_of("pad_sequence", (sequences,))
     longest = max(s.size(0) for s in sequences)
     rows = []
     for s in sequences:
@@ -164,7 +173,7 @@ def unpad_sequence(padded_sequences: Tensor, lengths: Tensor, batch_first: bool 
 def pack_sequence(sequences: Iterable[Tensor], enforce_sorted: bool = True) -> PackedSequence:
     """Pack a list of tensors (L_i, ...)."""
     sequences = list(sequences)
-    lengths = _C.tensor([s.size(0) for s in sequences], dtype=_C.int64)
+    lengths = _C.tensor([s.size(0) for s in tensors_of("pack_sequence", (sequences,))], dtype=_C.int64)
     return pack_padded_sequence(pad_sequence(sequences), lengths, enforce_sorted=enforce_sorted)
 
 
