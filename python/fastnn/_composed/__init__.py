@@ -32,13 +32,16 @@ __all__ = [
 ]
 
 
+# Both tables hold each function behind the check of its arguments, one check for all of its names.
+_behind = {function: checked(function) for table in (FUNCTIONS, METHODS) for function in table.values()}
+for _table in (FUNCTIONS, METHODS):
+    _table.update({name: _behind[function] for name, function in _table.items()})
+
+
 def install(namespace: MutableMapping[str, Any], tensor_type: type) -> None:
-    """Add what is missing to a module's namespace and to the tensor type, each behind the check of its arguments."""
-    behind: dict[Any, Any] = {}  # (a function and its other names share one check)
+    """Add what is missing to a module's namespace and to the tensor type."""
     for name, function in FUNCTIONS.items():
-        if name not in namespace:
-            behind[function] = namespace[name] = behind.get(function) or checked(function)
+        namespace.setdefault(name, function)
     for name, function in METHODS.items():
         if not hasattr(tensor_type, name):
-            behind[function] = behind.get(function) or checked(function)
-            setattr(tensor_type, name, behind[function])
+            setattr(tensor_type, name, function)
