@@ -8,11 +8,16 @@
 
 /* A sum over K is cut into blocks of this length, each a chain from 0, added up in order: part of the numerical contract. */
 #define GEMM_K_BLOCK 256
+/* A block is walked in steps of this length, so that a panel of B stays in the L1 cache for all rows (32 KB where a panel has
+ * four words, the whole block where it has one); the chains are stored and go on. */
+#define GEMM_K_STEP (GEMM_WORDS == 4 ? 128 : GEMM_K_BLOCK)
 /* From so many columns on, an A that lies in columns is copied into rows, block by block: panels of B then read it faster than
  * they would a line of A in every step. */
 #define GEMM_TURN_COLUMNS 128
 #define GEMM_TURN_ROWS (192 * 4 / (int64_t)sizeof(real))                /* at once: 209 KB on the stack, in the L2 cache */
 #define GEMM_TURN_STRIDE (GEMM_K_BLOCK + 64 / (int64_t)sizeof(real)) /* not a power of two: rows spread over the cache */
+/* Chains that cannot wait in C wait on the stack, those of so many rows of a panel: 48 KB. */
+#define GEMM_CHAIN_ROWS 192
 /* Where C must keep its old values until the sum is finished, the blocks are added up in strips of this size. */
 #define GEMM_STRIP_ROWS 48
 #define GEMM_STRIP_COLUMNS 256
@@ -32,27 +37,44 @@ static void K(gemm_merge)(void *c_any, int64_t c_row, const void *parts, int64_t
     }
 }
 
+/* Steps k .. k+depth-1 of one panel of C, from column n on; A as p has it. Between steps the chains wait in C, or in a strip
+ * where C still holds what is to be added to them. */
+static void K(gemm_steps)(const fnn_gemm_task *t, int64_t k, int64_t depth, int64_t n, int64_t words, K(gemm_panel_task) p) {
+    _Alignas(64) real copy[GEMM_K_STEP * GEMM_WORDS * VR], strip[GEMM_CHAIN_ROWS * GEMM_WORDS * VR];
+    const int copied = t->b_form == FNN_GEMM_COPIED, packed = t->b_form == FNN_GEMM_PACKED, apart = k || (t->add && t->add == t->c);
+    const int64_t width = p.tail + (words - 1) * VR, exist = t->b_columns && t->b_columns - n < width ? t->b_columns - n : width;
+    const real *b = p.b;
+    real *c = (real *)t->c + n, *chains = apart ? strip : c;
+    const int64_t chain_row = apart ? GEMM_WORDS * VR : t->c_row;
+    p.chain = NULL, p.chain_row = chain_row;
+    for (int64_t left = depth;; left -= GEMM_K_STEP) {
+        const int last = left <= GEMM_K_STEP;
+        p.depth = last ? left : GEMM_K_STEP;
+        p.b = copied ? copy : b;
+        if (copied) K(gemm_pack_panel)(copy, p.b_row, b, exist, p.depth, t->b_row, t->b_col);
+        p.next = b + GEMM_WORDS * VR * t->K; /* the same step of the next panel, which is as wide, or nearly */
+        p.next_length = packed && t->N - n > GEMM_WORDS * VR ? p.depth * p.b_row : 0;
+        p.sum = last && k ? c : NULL;
+        p.add = last && k + depth == t->K && t->add ? (const real *)t->add + n : NULL;
+        p.c = last ? c : chains, p.c_row = last ? t->c_row : chain_row;
+        K(gemm_run_panel)(words, packed || copied, &p);
+        if (last) return;
+        p.chain = chains;
+        p.a += p.depth * p.a_col, b += p.depth * (copied ? t->b_row : p.b_row);
+    }
+}
+
 /* Steps k .. k+depth-1 of all of C; A as the task has it. */
 static void K(gemm_k_block)(const fnn_gemm_task *t, int64_t k, int64_t depth, const real *a, int64_t a_row, int64_t a_col) {
-    _Alignas(64) real copy[GEMM_K_BLOCK * GEMM_WORDS * VR];
     const int64_t panel = GEMM_WORDS * VR;
     const int copied = t->b_form == FNN_GEMM_COPIED, packed = t->b_form == FNN_GEMM_PACKED;
-    K(gemm_panel_task) p = {.M = t->M, .depth = depth, .a = a, .a_row = a_row, .a_col = a_col, .b_row = t->b_row, .b = copy,
-                            .sum_row = t->c_row, .add_row = t->add_row, .c_row = t->c_row};
+    K(gemm_panel_task) p = {.M = t->M, .a = a, .a_row = a_row, .a_col = a_col, .sum_row = t->c_row, .add_row = t->add_row};
     for (int64_t n = 0; n < t->N; n += panel) {
         const int64_t width = t->N - n < panel ? t->N - n : panel, words = (width + VR - 1) / VR;
-        const int64_t exist = t->b_columns && t->b_columns - n < width ? t->b_columns - n : width;
         p.tail = width - (words - 1) * VR;
-        if (packed || copied) p.b_row = words * VR;
-        if (packed) p.b = (const real *)t->b + n * t->K + k * p.b_row;
-        else if (copied) K(gemm_pack_panel)(copy, p.b_row, (const real *)t->b + k * t->b_row + n * t->b_col, exist, depth, t->b_row, t->b_col);
-        else p.b = (const real *)t->b + k * t->b_row + n;
-        p.next = p.b + panel * t->K; /* the next panel: as wide, or nearly */
-        p.next_length = packed && t->N - n > panel ? depth * p.b_row : 0;
-        p.c = (real *)t->c + n;
-        p.sum = k ? p.c : NULL;
-        p.add = k + depth == t->K && t->add ? (const real *)t->add + n : NULL;
-        K(gemm_run_panel)(words, packed || copied, &p);
+        p.b_row = packed || copied ? words * VR : t->b_row;
+        p.b = packed ? (const real *)t->b + n * t->K + k * p.b_row : (const real *)t->b + k * t->b_row + n * (copied ? t->b_col : 1);
+        K(gemm_steps)(t, k, depth, n, words, p);
     }
 }
 
@@ -88,9 +110,25 @@ static void K(gemm_onto_old)(const fnn_gemm_task *t) {
         }
 }
 
+static void K(gemm_in_rows)(const fnn_gemm_task *t) {
+    for (int64_t i = 0; i < t->M; i += GEMM_CHAIN_ROWS) {
+        fnn_gemm_task part = *t;
+        part.M = t->M - i < GEMM_CHAIN_ROWS ? t->M - i : GEMM_CHAIN_ROWS;
+        part.a = (const real *)t->a + i * t->a_row;
+        part.c = (real *)t->c + i * t->c_row;
+        if (t->add) part.add = (const real *)t->add + i * t->add_row;
+        K(gemm_block)(&part);
+    }
+}
+
 static void K(gemm_block)(const fnn_gemm_task *t) {
-    if (t->add && t->add == t->c && t->K > GEMM_K_BLOCK) {
+    const int onto_old = t->add && t->add == t->c;
+    if (onto_old && t->K > GEMM_K_BLOCK) {
         K(gemm_onto_old)(t);
+        return;
+    }
+    if (t->M > GEMM_CHAIN_ROWS && t->K > (onto_old ? GEMM_K_STEP : GEMM_K_BLOCK)) {
+        K(gemm_in_rows)(t);
         return;
     }
     const int turn = t->a_row == 1 && t->a_col != 1 && t->N >= GEMM_TURN_COLUMNS && t->M >= VR;
@@ -114,6 +152,8 @@ static void K(gemm_pack)(void *packed, const void *b, int64_t N, int64_t depth, 
 #undef GEMM_WORDS
 #undef GEMM_ROWS
 #undef GEMM_K_BLOCK
+#undef GEMM_K_STEP
+#undef GEMM_CHAIN_ROWS
 #undef GEMM_TURN_COLUMNS
 #undef GEMM_TURN_ROWS
 #undef GEMM_TURN_STRIDE

@@ -1,7 +1,7 @@
 /* The tiles of matrix products: rows x words accumulators in registers (kernels over `real`; see isa/unit.inc).
  *
- * Invariant: an element of a tile is one chain of fma over increasing k that starts from 0, then + sum, then + add; neither the
- * tile's size nor the layout of its operands changes a bit.
+ * Invariant: an element of a tile is one chain of fma over increasing k that starts from 0, or where an earlier pass left it,
+ * then + sum, then + add; neither the tile's size nor the layout of its operands changes a bit.
  * Does not: choose tiles or cut K (gemm.h). Read next: gemm_pack.h, gemm.h.
  *
  * Why 6 x 4 words on 32 registers: 24 accumulators, 4 words of B, 1 broadcast of A. 24 fma take 12 cycles where two start per
@@ -17,18 +17,20 @@
 #define GEMM_ROWS (FNN_WORD_REGISTERS >= 8 ? 6 : 1)
 #endif
 
-/* One tile over `depth` steps. `rows`, `words` and `mask_*` are constants at every call. `sum` is NULL or what the blocks of K
- * before this one gave. `tail`: how many lanes of the last word exist. */
+/* One tile over `depth` steps. `rows`, `words` and `mask_*` are constants at every call. `chain` is NULL or where the chains of
+ * this block of K stand; `sum` is NULL or what the blocks before this one gave. `tail`: how many lanes of the last word exist. */
 static inline __attribute__((always_inline)) void K(gemm_tile)(const int rows, const int words, const int mask_b,
                                                                const int mask_c, int64_t tail, int64_t depth, const real *a,
                                                                int64_t a_row, int64_t a_col, const real *b, int64_t b_row,
-                                                               const real *sum, int64_t sum_row, const real *add,
-                                                               int64_t add_row, real *c, int64_t c_row) {
+                                                               const real *chain, int64_t chain_row, const real *sum,
+                                                               int64_t sum_row, const real *add, int64_t add_row, real *c,
+                                                               int64_t c_row) {
     vr acc[16][GEMM_WORDS];
 #define EACH_ROW _Pragma("GCC unroll 16") for (int i = 0; i < rows; i++)
 #define EACH_WORD _Pragma("GCC unroll 4") for (int w = 0; w < words; w++)
 #define LOAD(masked, p, w) ((masked) && (w) == words - 1 ? vr_load_n((p) + (w) * VR, tail) : vr_load((p) + (w) * VR))
-    EACH_ROW EACH_WORD acc[i][w] = vr_set1(0);
+    if (chain) EACH_ROW EACH_WORD acc[i][w] = LOAD(mask_c, chain + i * chain_row, w);
+    else EACH_ROW EACH_WORD acc[i][w] = vr_set1(0);
     for (int64_t k = 0; k < depth; k++, a += a_col, b += b_row) {
         vr bk[GEMM_WORDS];
         EACH_WORD bk[w] = LOAD(mask_b, b, w);
@@ -48,13 +50,15 @@ static inline __attribute__((always_inline)) void K(gemm_tile)(const int rows, c
 #undef LOAD
 }
 
-/* One panel of B over one block of K: all rows, in tiles of `rows`, then 8, 4, 2, 1. */
+/* One panel of B over a block of K or a step of it: all rows, in tiles of `rows`, then 8, 4, 2, 1. */
 typedef struct K(gemm_panel_task) {
     int64_t M, tail, depth;
     const real *a;
     int64_t a_row, a_col;
     const real *b;
     int64_t b_row;
+    const real *chain; /* NULL in the first step of a block */
+    int64_t chain_row;
     const real *sum; /* NULL in the first block */
     int64_t sum_row;
     const real *add; /* NULL but in the last block */
@@ -68,15 +72,16 @@ typedef struct K(gemm_panel_task) {
 static inline __attribute__((always_inline)) void K(gemm_panel)(const int rows, const int words, const int mask_b,
                                                                 const int mask_c, const K(gemm_panel_task) * p) {
     const int64_t line = 64 / (int64_t)sizeof(real);
-    const real *a = p->a, *sum = p->sum, *add = p->add;
+    const real *a = p->a, *chain = p->chain, *sum = p->sum, *add = p->add;
     real *c = p->c;
     int64_t left = p->M, fetched = 0;
 #define TILE(n)                                                                                                            \
     {                                                                                                                      \
-        K(gemm_tile)((n), words, mask_b, mask_c, p->tail, p->depth, a, p->a_row, p->a_col, p->b, p->b_row, sum,            \
-                     p->sum_row, add, p->add_row, c, p->c_row);                                                            \
+        K(gemm_tile)((n), words, mask_b, mask_c, p->tail, p->depth, a, p->a_row, p->a_col, p->b, p->b_row, chain,          \
+                     p->chain_row, sum, p->sum_row, add, p->add_row, c, p->c_row);                                         \
         a += (n) * p->a_row;                                                                                               \
         c += (n) * p->c_row;                                                                                               \
+        if (chain) chain += (n) * p->chain_row;                                                                            \
         if (sum) sum += (n) * p->sum_row;                                                                                  \
         if (add) add += (n) * p->add_row;                                                                                  \
     }

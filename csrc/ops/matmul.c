@@ -267,9 +267,61 @@ static bool back_batched(fnn_backcall *b, int i, fnn_status *status) {
     return true;
 }
 
+/* A factor of a gradient: a matrix (strides as they are) or its transpose. */
+typedef struct factor {
+    const fnn_tensor *t;
+    bool turned;
+} factor;
+
+static side side_of(factor f, bool left) {
+    side s;
+    matrix(&s, f.t, left);
+    if (f.turned) turn(&s);
+    return s;
+}
+
+/* out[i] = a[i] b[i] for the gradients of both operands at once; factors have two dimensions. */
+static fnn_status two_gradients(fnn_tensor *out, const factor a[2], const factor b[2]) {
+    fnn_product p[2];
+    size_t bytes[2];
+    const int dtype = a[0].t->dtype;
+    for (int i = 0; i < 2; i++) {
+        const side l = side_of(a[i], true), r = side_of(b[i], false);
+        FNN_TRY(build("matmul", &l, &r, &p[i]));
+        FNN_TRY(fnn_empty(&out[i], dtype, 2, (const int64_t[]){p[i].M, p[i].N}));
+        bytes[i] = fnn_matmul_scratch(&p[i], dtype);
+    }
+    const size_t all = bytes[0] + bytes[1];
+    char *scratch = all ? fnn_pool_alloc(all) : NULL;
+    if (all && !scratch) return fnn_fail(FNN_ERR_MEMORY, "matmul: out of memory for %zu bytes of scratch", all);
+    const fnn_product_run run[2] = {{&p[0], out[0].data, a[0].t->data, b[0].t->data, scratch},
+                                    {&p[1], out[1].data, a[1].t->data, b[1].t->data, scratch + bytes[0]}};
+    (dtype == FNN_F32 ? fnn_product_two_f32 : fnn_product_two_f64)(run);
+    if (scratch) fnn_pool_free(scratch, all);
+    return FNN_OK;
+}
+
+/* The gradients of x (.., K) and w, where dy (.., N) and x are rows of one matrix each:
+ * dx = dy w^T, dw = x^T dy; or, for a w kept as (N, K), dx = dy w, dw = dy^T x. */
+static fnn_status back_rows(fnn_backcall *b, bool kept_turned) {
+    FNN_EXPR(x);
+    const fnn_tensor *dy = b->dy[0], *left = &b->in[0];
+    const fnn_tensor *d = dy->ndim == 2 ? dy : fnn_rows_of(&x, dy, dy->shape[dy->ndim - 1]);
+    const fnn_tensor *l = left->ndim == 2 ? left : fnn_rows_of(&x, left, left->shape[left->ndim - 1]);
+    fnn_status status = x.status;
+    if (!status) {
+        const factor first[2] = {{d, false}, {kept_turned ? d : l, true}}, second[2] = {{&b->in[1], !kept_turned}, {kept_turned ? l : d, false}};
+        status = two_gradients(b->dx, first, second);
+    }
+    if (!status) fnn_tensor_set_geometry(&b->dx[0], b->in_geom[0].ndim, b->in_geom[0].shape, NULL);
+    for (int i = 0; i < x.n; i++) fnn_tensor_unref(&x.temp[i]);
+    return status;
+}
+
 static fnn_status back_matmul(fnn_backcall *b) {
     const fnn_tensor *dy = b->dy[0], *left = &b->in[0], *right = &b->in[1];
     const fnn_geom *ga = &b->in_geom[0], *gb = &b->in_geom[1];
+    if (b->need[0] && b->need[1] && ga->ndim > 1 && gb->ndim == 2) return back_rows(b, false);
     for (int i = 0; i < 2; i++) {
         if (!b->need[i]) continue;
         fnn_status done = FNN_OK;
@@ -376,11 +428,13 @@ static fnn_status forward_linear(fnn_call *c) {
 static fnn_status back_linear(fnn_backcall *b) {
     const fnn_tensor *dy = b->dy[0];
     int64_t in = b->in_geom[1].shape[1], out = b->in_geom[1].shape[0];
-    if (b->need[0]) {
+    const bool both = b->need[0] && b->need[1] && b->in_geom[0].ndim > 1;
+    if (both) FNN_TRY(back_rows(b, true));
+    if (b->need[0] && !both) {
         FNN_EXPR(x);
         FNN_TRY(fnn_give(&x, &b->dx[0], fnn_x2(&x, &fnn_op_MATMUL, dy, &b->in[1])));
     }
-    if (b->need[1]) {
+    if (b->need[1] && !both) {
         FNN_EXPR(x);
         const fnn_tensor *d2 = dy->ndim == 2 ? dy : fnn_rows_of(&x, dy, out), *x2 = b->in[0].ndim == 2 ? &b->in[0] : fnn_rows_of(&x, &b->in[0], in);
         FNN_TRY(fnn_give(&x, &b->dx[1], d2 && x2 ? fnn_x2(&x, &fnn_op_MATMUL, fnn_swapped(&x, d2), x2) : NULL));

@@ -21,18 +21,21 @@ typedef struct type_info {
 } type_info;
 static const type_info F32 = {sizeof(float), FNN_F32, 16, 13000.0}, F64 = {sizeof(double), FNN_F64, 8, 26000.0};
 
-/* Constants below were tuned on two cores with AVX-512 (2 MB L2); none of them changes a bit of any result except SPLIT_* and ROW_*. */
+/* Constants below were tuned on two cores with AVX-512 (2 MB L2); none of them changes a bit of any result except SPLIT_MIN_K,
+ * SPLIT_DEPTH, SPLIT_MAX, SPLIT_MAX_C and ROW_MIN_K. */
 enum {
     PANELS = 64,          /* columns of a chunk are multiples of this: whole panels of every kernel, both types */
     ROWS = 48,            /* rows of a chunk are multiples of this (whole tiles of 6, 8, 12 and 16) ... */
     MAX_ROWS = 192,       /* ... and at most this many: 192 rows of A by one block of K are 144 KB */
+    LARGE_ROWS = 132,     /* at least so many where there is work for all chunks: what each one copies of B then costs 2 % */
     MAX_COLUMNS = 1024,
-    COPY_A_LEAST = 256,   /* M, N and K from which an A that lies in columns is copied once, not by every chunk */
     DEEP_K = 256,         /* where sums are longer ... */
     DEEP_COLUMNS = 128,   /* ... chunks have at most so many columns: their part of B stays in the L2 cache for all rows */
     MAX_CHUNKS = 32,
     CHUNK_WORK = 250000,  /* multiply-adds worth a chunk of their own, about 3 us */
     PACK_ROWS = 32,       /* rows of A from which packing a contiguous B can pay */
+    COPY_ROWS = 96,       /* ... from which a chunk's own copy pays for either reason of reads_badly ... */
+    SHARED_ROW = 1024,    /* ... of which this, in bytes, is one */
     PACK_COLUMNS = 512,   /* columns of B from which its rows lie too far apart for the caches */
     MIN_OWN_ROWS = 48,       /* rows of a chunk that copies B for itself, at least ... */
     OWN_ROWS = 128,          /* ... and about; from ... */
@@ -41,6 +44,7 @@ enum {
     SPLIT_MIN_K = 1024,   /* a sum is cut only if it is at least this long ... */
     SPLIT_DEPTH = 512,    /* ... into pieces about this long ... */
     SPLIT_MAX = 16,       /* ... at most so many ... */
+    SPLIT_CHUNKS = 8,     /* ... and fill so many chunks, each of which reads its piece of A and B once ... */
     SPLIT_MAX_C = 128 * 128 /* ... and only where C alone has too few tiles to occupy the threads */
 };
 
@@ -50,7 +54,6 @@ typedef struct plan {
     int64_t batches;    /* product of the batch dimensions */
     int64_t b_batches;  /* different matrices B: 1 or batches */
     bool empty, dot, turned;
-    bool copy_a;        /* A lies in columns and many panels read it: it is copied into rows first */
     int b_form;
     int64_t splits, depth;            /* pieces of K and the length of one */
     int64_t rows, row_chunks;         /* per chunk, and how many */
@@ -58,9 +61,8 @@ typedef struct plan {
     int64_t group;                    /* batches per chunk where a product is small */
     size_t pack_bytes, packed_bytes;  /* of one B (one piece of K), of all */
     size_t part_bytes;                /* of all partial sums */
-    size_t a_bytes;                   /* of A's copy */
     char *c, *sums;                   /* sums: where the products are written; C, or what finish keeps */
-    char *scratch, *parts, *a_copy;
+    char *scratch, *parts;
     const char *a, *b, *bias;
 } plan;
 
@@ -108,9 +110,10 @@ static bool copies_alone(const plan *l) { return l->p.batch_ndim == 0 && l->spli
 static void choose_chunks(plan *l, bool copy) {
     const fnn_product *p = &l->p;
     const double work = (double)p->M * (double)p->N * (double)l->depth;
-    const int64_t want = work >= (double)MAX_CHUNKS * CHUNK_WORK ? MAX_CHUNKS : max64(1, (int64_t)(work / CHUNK_WORK));
-    l->columns = min64(round_up(p->N, PANELS), l->depth > DEEP_K ? DEEP_COLUMNS : MAX_COLUMNS);
-    l->rows = min64(round_up(ceil_div(p->M, want), ROWS), MAX_ROWS);
+    int64_t want = work >= (double)MAX_CHUNKS * CHUNK_WORK ? MAX_CHUNKS : max64(1, (int64_t)(work / CHUNK_WORK));
+    if (l->splits > 1) want = ceil_div(SPLIT_CHUNKS, l->splits);
+    l->columns = min64(round_up(p->N, PANELS), l->depth > DEEP_K && l->splits == 1 ? DEEP_COLUMNS : MAX_COLUMNS);
+    l->rows = min64(round_up(ceil_div(p->M, want), want == MAX_CHUNKS ? LARGE_ROWS : ROWS), MAX_ROWS);
     if (ceil_div(p->M, l->rows) < want) /* few rows: cut the columns as well */
         l->columns = min64(l->columns, round_up(ceil_div(p->N, ceil_div(want, ceil_div(p->M, l->rows))), PANELS));
     if (copy && copies_alone(l) && p->M >= 2 * MIN_OWN_ROWS)
@@ -152,10 +155,17 @@ static plan make_plan(const fnn_product *given, const type_info *t) {
         l.pack_bytes = round_bytes((size_t)(round_up(p->N, t->lanes) * l.depth) * t->size);
         l.packed_bytes = l.pack_bytes * (size_t)(l.b_batches * l.splits);
     }
-    l.copy_a = p->a_row == 1 && p->a_col != 1 && p->batch_ndim == 0 && l.splits == 1 && p->M >= COPY_A_LEAST && p->N >= COPY_A_LEAST && p->K >= COPY_A_LEAST;
-    if (l.copy_a) l.a_bytes = round_bytes((size_t)(p->M * p->K) * t->size);
     if (l.splits > 1) l.part_bytes = (size_t)(l.splits * p->M * p->N) * t->size;
     return l;
+}
+
+/* Whether a B in rows is better copied by each chunk than read in place: because its words lie across cache lines, or because a
+ * panel's rows are so far apart that they share a quarter of the L1 cache. A matter of addresses, so seen when the product runs. */
+static bool reads_badly(const plan *l) {
+    const uintptr_t row = (uintptr_t)l->p.b_row * l->t->size;
+    const bool across = (((uintptr_t)l->b | row) & 63) != 0, shared = row % SHARED_ROW == 0;
+    if (l->p.N == 1 || l->rows < PACK_ROWS) return false;
+    return l->rows >= COPY_ROWS ? across || shared : across && shared;
 }
 
 /* Offset of batch element i, in bytes. */
@@ -199,16 +209,7 @@ static char *packed_piece(const plan *l, int64_t b_index, int64_t split, int64_t
     return first + column * piece_depth(l, split) * (int64_t)l->t->size;
 }
 
-/* Region 0: chunk = rows of A. */
-static void copy_a_chunk(void *ctx, int64_t chunk) {
-    const plan *l = ctx;
-    const fnn_product *p = &l->p;
-    const int64_t row = chunk * ROWS, to[2] = {p->K, 1}, from[2] = {p->a_row, p->a_col};
-    fnn_k.copy_2d[l->t == &F32 ? 2 : 3](l->a_copy + row * p->K * (int64_t)l->t->size, bytes_at(l->a, row * p->a_row, l),
-                                        min64(ROWS, p->M - row), p->K, to, from);
-}
-
-/* Region 1: chunk = (B, piece of K, block of columns). */
+/* Region 0: chunk = (B, piece of K, block of columns). */
 static void pack_chunk(void *ctx, int64_t chunk) {
     const plan *l = ctx;
     const int64_t blocks = ceil_div(l->p.N, PANELS), column = chunk % blocks * PANELS;
@@ -243,7 +244,7 @@ static void multiply(const plan *l, int64_t batch, int64_t split, int64_t row, i
     if (l->splits == 1) finish_block(p, l->t, l->c, l->sums, at, task.M, task.N);
 }
 
-/* Region 2: chunk = (group of batches, piece of K, columns, rows): neighbours read the same part of B. */
+/* Region 1: chunk = (group of batches, piece of K, columns, rows): neighbours read the same part of B. */
 static void multiply_chunk(void *ctx, int64_t chunk) {
     const plan *l = ctx;
     const int64_t row = chunk % l->row_chunks * l->rows;
@@ -253,7 +254,7 @@ static void multiply_chunk(void *ctx, int64_t chunk) {
     for (int64_t batch = first; batch < min64(first + l->group, l->batches); batch++) multiply(l, batch, split, row, column);
 }
 
-/* Region 3: chunk = rows of C; adds the pieces up in order. */
+/* Region 2: chunk = rows of C; adds the pieces up in order. */
 static void merge_chunk(void *ctx, int64_t chunk) {
     const plan *l = ctx;
     const fnn_product *p = &l->p;
@@ -281,29 +282,49 @@ static void dot_chunk(void *ctx, int64_t i) {
     finish_block(p, l->t, l->c, l->sums, at, 1, 1);
 }
 
+static int64_t chunks_of(const plan *l) { return ceil_div(l->batches, l->group) * l->splits * l->row_chunks * l->column_chunks; }
+
+static double depth_ns(const plan *l) { return (double)l->p.K * l->t->ns_per_m * 1e-6; }
+
+static double work_ns(const plan *l) { return (double)l->batches * (double)l->p.M * (double)l->p.N * depth_ns(l); }
+
+static void pack(plan *l) {
+    const int64_t packs = l->b_batches * l->splits;
+    if (l->b_form == FNN_GEMM_PACKED)
+        fnn_parallel(packs * ceil_div(l->p.N, PANELS), (double)(packs * l->p.N * l->depth) * 0.5, pack_chunk, l);
+}
+
+static void merge(plan *l) {
+    if (l->splits > 1)
+        fnn_parallel(ceil_div(l->p.M, ROWS), (double)(l->p.M * l->p.N * l->splits) * 0.1, merge_chunk, l);
+}
+
 static void run(plan *l) {
-    const fnn_product *p = &l->p;
     if (l->empty) return;
-    const double depth = (double)p->K * l->t->ns_per_m * 1e-6;
     if (l->dot) {
-        fnn_parallel(l->batches, (double)l->batches * depth, dot_chunk, l);
+        fnn_parallel(l->batches, (double)l->batches * depth_ns(l), dot_chunk, l);
         return;
     }
-    l->parts = l->scratch + l->packed_bytes;
-    l->a_copy = l->parts + round_bytes(l->part_bytes);
-    if (l->copy_a) {
-        fnn_parallel(ceil_div(p->M, ROWS), (double)(p->M * p->K), copy_a_chunk, l);
-        l->a = l->a_copy;
-        l->p.a_row = p->K, l->p.a_col = 1;
-    }
-    const int64_t chunks = ceil_div(l->batches, l->group) * l->splits * l->row_chunks * l->column_chunks;
-    if (l->b_form == FNN_GEMM_PACKED) {
-        const int64_t packs = l->b_batches * l->splits;
-        fnn_parallel(packs * ceil_div(p->N, PANELS), (double)(packs * p->N * l->depth) * 0.5, pack_chunk, l);
-    }
-    fnn_parallel(chunks, (double)l->batches * (double)p->M * (double)p->N * depth, multiply_chunk, l);
-    if (l->splits > 1)
-        fnn_parallel(ceil_div(p->M, ROWS), (double)(p->M * p->N * l->splits) * 0.1, merge_chunk, l);
+    pack(l);
+    fnn_parallel(chunks_of(l), work_ns(l), multiply_chunk, l);
+    merge(l);
+}
+
+/* Chunk of two products: theirs are dealt out evenly, each in its order. */
+static void pair_chunk(void *ctx, int64_t chunk) {
+    plan *const *l = ctx;
+    const int64_t first = chunks_of(l[0]), all = first + chunks_of(l[1]), before = chunk * first / all;
+    if ((chunk + 1) * first / all > before) multiply_chunk(l[0], before);
+    else multiply_chunk(l[1], chunk - before);
+}
+
+static void run_pair(plan *l, plan *m) {
+    plan *both[2] = {l, m};
+    pack(l);
+    pack(m);
+    fnn_parallel(chunks_of(l) + chunks_of(m), work_ns(l) + work_ns(m), pair_chunk, both);
+    merge(l);
+    merge(m);
 }
 
 /* Small products without batch are one kernel call: planning would take longer than multiplying. */
@@ -371,11 +392,20 @@ static size_t scratch_bytes(const fnn_product *p, const type_info *t) {
     if (is_small(p)) return 0;
     if (fnn_product_is_large(p, t->size)) return fnn_product_large_scratch(p, t->size);
     const plan l = make_plan(p, t);
-    return l.packed_bytes + round_bytes(l.part_bytes) + l.a_bytes;
+    return l.packed_bytes + round_bytes(l.part_bytes);
 }
 
 size_t fnn_product_scratch_f32(const fnn_product *p) { return scratch_bytes(p, &F32); }
 size_t fnn_product_scratch_f64(const fnn_product *p) { return scratch_bytes(p, &F64); }
+
+/* A plan with its operands, fit to run. */
+static plan ready_plan(const fnn_product *p, const type_info *t, void *c, void *sums, const void *a, const void *b, const void *bias, void *scratch) {
+    plan l = make_plan(p, t);
+    l.c = c, l.sums = sums, l.a = l.turned ? b : a, l.b = l.turned ? a : b, l.bias = bias, l.scratch = scratch;
+    l.parts = l.scratch + l.packed_bytes;
+    if (l.b_form == FNN_GEMM_PLAIN && reads_badly(&l)) l.b_form = FNN_GEMM_COPIED;
+    return l;
+}
 
 static void run_product(const fnn_product *p, const type_info *t, void *c, const void *a, const void *b, const void *bias,
                         void *scratch) {
@@ -394,10 +424,27 @@ static void run_product(const fnn_product *p, const type_info *t, void *c, const
         if (p->finish) fnn_parallel(ceil_div(p->M, ROWS), (double)(p->M * p->N), finish_chunk, &j);
         return;
     }
-    plan l = make_plan(p, t);
-    l.c = c, l.sums = sums, l.a = l.turned ? b : a, l.b = l.turned ? a : b, l.bias = bias, l.scratch = scratch;
+    plan l = ready_plan(p, t, c, sums, a, b, bias, scratch);
     run(&l);
 }
+
+/* Both in one region, unless one of them takes a way of its own. */
+static void run_two(const fnn_product_run *r, const type_info *t) {
+    plan l[2] = {0};
+    bool planned = true;
+    for (int i = 0; i < 2; i++) {
+        const fnn_product *p = r[i].p;
+        planned = planned && !is_row(p) && !is_small(p) && !fnn_product_is_large(p, t->size);
+        if (planned) l[i] = ready_plan(p, t, r[i].c, r[i].c, r[i].a, r[i].b, NULL, r[i].scratch);
+        planned = planned && !l[i].empty && !l[i].dot;
+    }
+    if (planned) run_pair(&l[0], &l[1]);
+    else
+        for (int i = 0; i < 2; i++) run_product(r[i].p, t, r[i].c, r[i].a, r[i].b, NULL, r[i].scratch);
+}
+
+void fnn_product_two_f32(const fnn_product_run run[2]) { run_two(run, &F32); }
+void fnn_product_two_f64(const fnn_product_run run[2]) { run_two(run, &F64); }
 
 void fnn_product_f32(const fnn_product *p, float *c, const float *a, const float *b, const float *bias, void *scratch) {
     run_product(p, &F32, c, a, b, bias, scratch);

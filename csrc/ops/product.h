@@ -51,6 +51,17 @@ size_t fnn_product_scratch_f64(const fnn_product *p);
 void fnn_product_f32(const fnn_product *p, float *c, const float *a, const float *b, const float *bias, void *scratch);
 void fnn_product_f64(const fnn_product *p, double *c, const double *a, const double *b, const double *bias, void *scratch);
 
+/* Two products, independent of each other, without bias and finish: the bits of two calls, the time of less. They share one
+ * parallel region, in which what both read of the same rows (dX = dY W, dW = dY^T X) is still in the cache for the second. */
+typedef struct fnn_product_run {
+    const fnn_product *p;
+    void *c;
+    const void *a, *b;
+    void *scratch; /* of the size that p alone needs */
+} fnn_product_run;
+void fnn_product_two_f32(const fnn_product_run run[2]);
+void fnn_product_two_f64(const fnn_product_run run[2]);
+
 /* Into how many pieces the sum over K is cut: part of the numerical contract, so a function of these three alone. */
 int64_t fnn_product_splits(int64_t M, int64_t N, int64_t K);
 
