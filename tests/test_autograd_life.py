@@ -105,18 +105,18 @@ def in_use():
     gc.collect()
     return t._C._pool_stats()["bytes_in_use"]
 
-for i in range(900):  # freelists of the interpreter and of ours fill up first
-    step(i)
-held = in_use()
-before, blocks = rss(), sys.getallocatedblocks()
-for i in range(2400):
-    step(i)
-    if i % 50 == 0:
-        gc.collect()
-assert in_use() == held, f"{in_use() - held} bytes of tensors more after 2400 steps"
-grown, more = rss() - before, sys.getallocatedblocks() - blocks
-assert grown < 2_000_000, f"{grown} bytes more after 2400 steps"
-assert more < 300, f"{more} more Python blocks"
+# Freelists and dictionaries, the interpreter's and ours, fill up for a while; what leaks never stops growing.
+for part in range(8):
+    held, before, blocks = in_use(), rss(), sys.getallocatedblocks()
+    for i in range(600):
+        step(i)
+        if i % 50 == 0:
+            gc.collect()
+    kept, grown, more = in_use() - held, rss() - before, sys.getallocatedblocks() - blocks
+    if part and kept == 0 and grown < 500_000 and more < 20:
+        break
+else:
+    raise AssertionError(f"after 4800 steps 600 more leave {kept} bytes of tensors, {grown} of memory, {more} Python blocks")
 print("flat")
 """
 
