@@ -291,6 +291,49 @@ def test_failed_backward_leaves_no_half_gradients(lib: Any) -> None:
     assert arr(w.grad).tolist() == [0, 0, 0]
 
 
+def test_grad_visits_only_what_leads_to_its_inputs(lib: Any) -> None:
+    x, other = lib.ones(3, requires_grad=True), lib.ones(3, requires_grad=True)
+    y = lib.where(x > 0, x * x, x)
+    y.backward(lib.ones(3))
+    (g,) = lib.autograd.grad(y.sum(), y)  # what lies behind y is freed: it is not asked
+    assert g.tolist() == [1, 1, 1]
+    calls: list[str] = []
+    x.register_hook(lambda g: calls.append("x"))
+    other.register_hook(lambda g: calls.append("other"))
+    y = x * 2
+    z = (y * other).sum() + (other * 2).sum()
+    assert [g.tolist() for g in lib.autograd.grad(z, (other,))] == [[4, 4, 4]]
+    assert calls == ["other"]
+    assert lib.autograd.grad(y.sum(), x)[0].tolist() == [2, 2, 2]  # this node's turn did not come
+    with pytest.raises(RuntimeError, match="second time"):
+        lib.autograd.grad(z, y)
+
+
+def test_grad_past_a_changed_tensor(lib: Any) -> None:
+    x = lib.ones(3, requires_grad=True)
+    y = x.exp()
+    y.add_(1)
+    assert lib.autograd.grad(y.sum(), y)[0].tolist() == [1, 1, 1]
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        lib.autograd.grad(y.sum(), x)
+
+
+def test_grad_inside_a_hook_of_the_same_graph(lib: Any) -> None:
+    x = lib.ones(3, requires_grad=True)
+    a = x * 2
+    b = a * a
+    c = b * 3
+    inner: list[Any] = []
+
+    def nested(g: Any) -> None:
+        inner.extend(lib.autograd.grad(b, (x, a), lib.ones(3), retain_graph=True))
+
+    c.register_hook(nested)
+    outer = lib.autograd.grad(c.sum() + a.sum(), (a, x))
+    assert [g.tolist() for g in inner] == [[8, 8, 8], [4, 4, 4]]
+    assert [g.tolist() for g in outer] == [[13, 13, 13], [26, 26, 26]]
+
+
 def test_optimizer_steps_bump_versions(lib: Any) -> None:
     """A parameter changed by an optimizer between forward and backward is noticed."""
     w = lib.nn.Parameter(lib.ones(3))

@@ -2,7 +2,8 @@
  *
  * Nodes wait in a heap by sequence number and are taken in decreasing order; since a node's number exceeds those of all it
  * has edges to, everything that reaches a node has arrived when it is taken. Gradients that meet are added in the order of
- * arrival, as torch adds them. Accumulators wait aside until the heap is empty. */
+ * arrival, as torch adds them. Accumulators wait aside until the heap is empty. A walk with captures first enters all nodes that
+ * lead to one and then stays among them; other walks enter a node when the first gradient arrives. */
 #include <string.h>
 
 #include "../core/pool.h"
@@ -70,7 +71,7 @@ static bool sole_owner(const fnn_tensor *t) {
 static fnn_visit *find(const walk *w, fnn_node *node) {
     if (node->own.walk == w) return &node->own;
     fnn_visit *v = w->seconds;
-    while (v && v->node != node) v = v->next_second;
+    while (v && (v->node != node || !v->walk)) v = v->next_second;
     return v;
 }
 
@@ -117,6 +118,69 @@ static void free_seconds(walk *w) {
         fnn_pool_free(v, sizeof *v + sizeof *v->dy * (size_t)v->node->n_out);
     }
 }
+
+/* ---- captures: which nodes are walked ---- */
+
+/* Whether this walk takes a gradient to an edge. */
+static bool wants(const walk *w, const fnn_edge *edge) { return edge->node && (!w->n_captures || find(w, edge->node)); }
+
+/* Asked in increasing order of numbers: then of a node's inputs, only those that lead to a capture are still in the walk. */
+static bool leads_to_capture(const walk *w, const fnn_node *n) {
+    for (int k = 0; k < w->n_captures; k++)
+        if (w->captures[k].edge.node == n) return true;
+    for (int i = 0; i < n->n_in; i++)
+        if (wants(w, &n->edges[i])) return true;
+    return false;
+}
+
+static void keep_captured_leaves(walk *w) {
+    fnn_visit *v = w->leaves;
+    w->last_leaf = &w->leaves;
+    while (v) {
+        fnn_visit *next = v->next_leaf;
+        if (leads_to_capture(w, v->node)) {
+            *w->last_leaf = v;
+            w->last_leaf = &v->next_leaf;
+        } else {
+            leave(v);
+        }
+        v = next;
+    }
+    *w->last_leaf = NULL;
+}
+
+/* Enters the nodes from which a capture can be reached: as in torch the others are not visited, so their saved tensors may be
+ * gone or changed, and are kept. */
+static fnn_status enter_wanted(walk *w, const fnn_edge *roots, int n) {
+    walk seen = {0};
+    fnn_status status = FNN_OK;
+    for (int i = 0; i < n; i++)
+        if (!status && roots[i].node && !enter(w, roots[i].node)) status = FNN_ERR_MEMORY;
+    while (w->n) {
+        fnn_visit *v = heap_pop(w);
+        for (int i = 0; i < v->node->n_in; i++)
+            if (!status && v->node->edges[i].node && !enter(w, v->node->edges[i].node)) status = FNN_ERR_MEMORY;
+        if (!status) status = heap_push(&seen, v); /* in decreasing order, so the heap is a sorted list */
+        if (status) leave(v);
+    }
+    keep_captured_leaves(w);
+    int64_t first = seen.n; /* those kept move to the end of the list */
+    for (int64_t at = seen.n - 1; at >= 0; at--) {
+        fnn_visit *v = seen.heap[at];
+        if (!status && leads_to_capture(w, v->node))
+            seen.heap[--first] = v;
+        else
+            leave(v);
+    }
+    if (w->heap) fnn_pool_free(w->heap, sizeof *w->heap * (size_t)w->capacity);
+    w->heap = seen.heap;
+    w->capacity = seen.capacity;
+    w->n = seen.n - first;
+    if (w->n) memmove(w->heap, w->heap + first, sizeof *w->heap * (size_t)w->n);
+    return status;
+}
+
+/* ---- gradients on their way ---- */
 
 /* Adds grad (taken over) to what has arrived at an edge. */
 static fnn_status deliver(walk *w, const fnn_edge *edge, fnn_tensor *grad) {
@@ -225,20 +289,14 @@ static bool try_backward_into(walk *w, fnn_node *n, const fnn_tensor *const *dy,
     return true;
 }
 
-static fnn_status run_node(walk *w, fnn_node *n, const fnn_tensor *const *dy, bool *need, fnn_tensor *dx) {
+static fnn_status run_node(walk *w, fnn_node *n, const fnn_tensor *const *dy, const bool *need, fnn_tensor *dx) {
     fnn_status status = FNN_OK;
     if (try_backward_into(w, n, dy, &status)) return status;
-    bool any = false;
-    for (int i = 0; i < n->n_in; i++) {
-        need[i] = n->edges[i].node != NULL;
-        any |= need[i];
-        fnn_tensor_clear(&dx[i]);
-    }
-    if (!any) return FNN_OK;
+    for (int i = 0; i < n->n_in; i++) fnn_tensor_clear(&dx[i]);
     FNN_TRY(fnn_node_backward(n, dy, need, dx));
     for (int i = 0; i < n->n_in; i++) {
         if (!dx[i].data) continue;
-        if (!n->edges[i].node || status)
+        if (!need[i] || status)
             fnn_tensor_unref(&dx[i]);
         else
             status = deliver(w, &n->edges[i], &dx[i]);
@@ -320,10 +378,21 @@ static fnn_status visit(walk *w, fnn_visit *v) {
         dy = (const fnn_tensor **)(dx + n->n_in);
         need = (bool *)(dy + n->n_out);
     }
-    for (int i = 0; i < n->n_out; i++) dy[i] = v->dy[i].data ? &v->dy[i] : NULL;
-    n->running++;
-    fnn_status status = run_node(w, n, dy, need, dx);
-    end_run(n, !status && !w->retain_graph);
+    bool arrived = false, any = false;
+    for (int i = 0; i < n->n_out; i++) {
+        dy[i] = v->dy[i].data ? &v->dy[i] : NULL;
+        arrived |= dy[i] != NULL;
+    }
+    for (int i = 0; i < n->n_in; i++) {
+        need[i] = wants(w, &n->edges[i]);
+        any |= need[i];
+    }
+    fnn_status status = FNN_OK;
+    if (arrived && any) {
+        n->running++;
+        status = run_node(w, n, dy, need, dx);
+        end_run(n, !status && !w->retain_graph);
+    }
     if (block.data) fnn_tensor_unref(&block);
     return status;
 }
@@ -365,10 +434,13 @@ fnn_status fnn_walk(const fnn_tensor *const *roots, fnn_tensor *seeds, int n, bo
     fnn_mode.grad = false;
     fnn_status status = edges ? FNN_OK : fnn_fail(FNN_ERR_MEMORY, "backward: out of memory for the roots");
     int held = 0;
-    for (int i = 0; i < n; i++) {
-        if (!status) status = fnn_gradient_edge(roots[i], &edges[i]);
+    while (held < n && !status) {
+        status = fnn_gradient_edge(roots[held], &edges[held]);
         if (!status) held++;
-        if (!status && edges[i].node)
+    }
+    if (!status && n_captures) status = enter_wanted(&w, edges, n);
+    for (int i = 0; i < n; i++) {
+        if (!status && wants(&w, &edges[i]))
             status = deliver(&w, &edges[i], &seeds[i]);
         else
             fnn_tensor_unref(&seeds[i]);
