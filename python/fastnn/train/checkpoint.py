@@ -9,6 +9,7 @@ What it does not do: keep several checkpoints, or read other programs' files.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import zlib
@@ -37,18 +38,28 @@ class Checkpoint:
 
 
 def _replace(path: Path, data: bytes) -> None:
-    """Puts `data` at `path`: all of it or, after a crash, what was there before."""
+    """Puts `data` at `path`: all of it or, after a crash or an error, what was there before."""
     new = path.with_name(path.name + ".new")
-    with open(new, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(new, path)
+    try:
+        with open(new, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(new, path)
+    except OSError:
+        _remove(new)
+        raise
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)  # the rename itself
     finally:
         os.close(folder)
+
+
+def _remove(path: Path) -> None:
+    """Clears up after an error; that one is to be seen, not another."""
+    with contextlib.suppress(OSError):
+        path.unlink()
 
 
 def save(folder: Path, checkpoint: Checkpoint) -> None:
@@ -58,7 +69,19 @@ def save(folder: Path, checkpoint: Checkpoint) -> None:
     old = _named_tensors(folder)
     if name == old:  # the same step again (a resumed run that had nothing to do): do not write under a live name
         name = f"tensors-{checkpoint.step:08d}b.safetensors"
-    _replace(folder / name, data)
+    try:
+        _replace(folder / name, data)
+        _replace(folder / MANIFEST, _manifest(checkpoint, name, data))
+    except OSError:
+        if _named_tensors(folder) != name:
+            _remove(folder / name)
+        raise
+    for stale in folder.glob("tensors-*.safetensors*"):
+        if stale.name != name:
+            stale.unlink(missing_ok=True)
+
+
+def _manifest(checkpoint: Checkpoint, name: str, data: bytes) -> bytes:
     manifest = {
         "format": FORMAT,
         "step": checkpoint.step,
@@ -69,10 +92,7 @@ def save(folder: Path, checkpoint: Checkpoint) -> None:
         "names_crc": checkpoint.names_crc,
         "tensors": {"file": name, "bytes": len(data), "crc32": zlib.crc32(data)},
     }
-    _replace(folder / MANIFEST, (json.dumps(manifest, indent=2) + "\n").encode())
-    for stale in folder.glob("tensors-*.safetensors*"):
-        if stale.name != name:
-            stale.unlink(missing_ok=True)
+    return (json.dumps(manifest, indent=2) + "\n").encode()
 
 
 def exists(folder: Path) -> bool:
