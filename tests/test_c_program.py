@@ -1,6 +1,7 @@
-"""Builds tests/c/train_mlp.c against the library without its Python folder and runs it; the Python API must print the same losses.
+"""Builds the programs of tests/c against the library without its Python folder and runs them: train_mlp.c must print the losses of the Python API,
+op_hashes.c the same bits on every instruction set and for every number of threads (on aarch64 too: qemu.py).
 
-Invariant: the program includes fastnn.h only; its exit status and what it prints are the verdict. The library's objects are those of the last build where there
+Invariant: train_mlp.c includes fastnn.h only; a program's exit status and what it prints are the verdict. The library's objects are those of the last build where there
 are some, so that the test links in a second; otherwise they are compiled here. Read next: tests/c/train_mlp.c.
 """
 
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support import ROOT
+from support import ROOT, isas
 
 import fastnn
 import fastnn.nn.functional as F
@@ -52,20 +53,38 @@ def test_program_includes_the_public_header_only() -> None:
 
 
 @pytest.fixture(scope="module")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("train_mlp")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("programs")
     objects = [str(o) for o in built_objects() or compile_units(folder)]
-    found = folder / "train_mlp"
-    libraries = ["-o", str(found), "-lm", "-ldl", "-pthread"]
-    subprocess.run([*COMPILER, *FLAGS, "-O1", "-I", str(ROOT / "csrc"), str(PROGRAM), *objects, *libraries], check=True)
+    found = {name: folder / name for name in ("train_mlp", "op_hashes")}
+    for name, program in found.items():
+        source = ROOT / "tests" / "c" / f"{name}.c"
+        libraries = ["-o", str(program), "-lm", "-ldl", "-pthread"]
+        subprocess.run([*COMPILER, *FLAGS, "-O1", "-I", str(ROOT / "csrc"), str(source), *objects, *libraries], check=True)
     return found
 
 
-@pytest.mark.parametrize("isa", ["auto", "scalar"])
-def test_training_from_c(isa: str, program: Path) -> None:
-    done = subprocess.run([str(program)], capture_output=True, text=True, timeout=120, env={**os.environ, "FASTNN_ISA": isa})
+def printed_by(program: Path, **env: str) -> str:
+    done = subprocess.run([str(program)], capture_output=True, text=True, timeout=120, env={**os.environ, **env})
     assert done.returncode == 0, done.stderr
-    losses = re.findall(r"loss (\d\.\d+)", done.stdout)
+    return done.stdout
+
+
+def test_bits_do_not_depend_on_instruction_set_and_threads(programs: dict[str, Path]) -> None:
+    """Two hundred calls of ops of all families, both dtypes, values and gradients, the streams, an optimizer's steps."""
+    name, *want = printed_by(programs["op_hashes"], FASTNN_ISA="scalar", FASTNN_BLAS="none").splitlines()
+    assert name == "isa scalar"
+    assert len(want) > 390
+    for isa in isas():
+        for threads in ("1", "3"):
+            name, *got = printed_by(programs["op_hashes"], FASTNN_ISA=isa, FASTNN_BLAS="none", FASTNN_NUM_THREADS=threads).splitlines()
+            assert name == f"isa {isa}"
+            assert got == want
+
+
+@pytest.mark.parametrize("isa", ["auto", "scalar"])
+def test_training_from_c(isa: str, programs: dict[str, Path]) -> None:
+    losses = re.findall(r"loss (\d\.\d+)", printed_by(programs["train_mlp"], FASTNN_ISA=isa))
     assert losses == sorted(losses, reverse=True)
     assert losses == python_losses()
 

@@ -1,6 +1,9 @@
 /* All kernels compiled for NEON on aarch64. Exports fnn_kernels_neon and nothing else.
  * Read next: isa/unit.inc. */
 #if defined(__aarch64__)
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC optimize("O1") /* words of four registers: gcc 12 takes over ten minutes for this unit at -O2, one at -O1 */
+#endif
 #include "isa/prelude.h"
 #include <arm_neon.h>
 
