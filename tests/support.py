@@ -18,6 +18,7 @@ import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
 TESTS = ROOT / "tests"
+SANITIZED = "libasan" in os.environ.get("LD_PRELOAD", "")  # this run is one of sanitize.py
 FLOATS = ("float32", "float64")
 DTYPES = ("float32", "float64", "int64", "int32", "uint8", "bool")
 
@@ -123,10 +124,16 @@ def run_python(
     full = {**os.environ, **(env or {})}
     full["PYTHONPATH"] = os.pathsep.join([str(TESTS), *filter(None, [full.get("PYTHONPATH", "")])])
     command = [sys.executable, *(("-c", code) if code is not None else ()), *args]
-    done = subprocess.run(command, env=full, capture_output=True, text=True, timeout=timeout, cwd=ROOT)
+    limit = timeout * (5 if SANITIZED else 1)
+    done = subprocess.run(command, env=full, capture_output=True, text=True, timeout=limit, cwd=ROOT)
     if check and done.returncode != 0:
         raise AssertionError(f"exit status {done.returncode} of {command}\n{done.stdout}\n{done.stderr}")
     return done
+
+
+def c_environment(**more: str) -> dict[str, str]:
+    """For compilers and C programs: not under the sanitizer that sanitize.py puts under Python (a program that is built with it brings it)."""
+    return {k: v for k, v in os.environ.items() if k not in ("LD_PRELOAD", "ASAN_OPTIONS", "UBSAN_OPTIONS")} | more
 
 
 def isas() -> list[str]:

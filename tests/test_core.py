@@ -1,4 +1,4 @@
-"""Builds tests/c/test_core.c with csrc/core and runs it: plainly, in a debug build, and under the sanitizers.
+"""Builds tests/c/test_core.c with csrc/core and runs it: plainly, in a debug build, and under the sanitizers (address: lost blocks, too).
 
 Invariant: the program's exit status is the verdict. Does not: import fastnn. Read next: tests/c/test_core.c.
 """
@@ -12,8 +12,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from support import ROOT, c_environment
 
-ROOT = Path(__file__).resolve().parents[1]
 UNITS = [ROOT / "csrc/core" / f"{name}.c" for name in ("status", "pool", "pool_store", "threads")]
 FLAGS = "-std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -fno-math-errno -ffp-contract=off".split()
 FLAGS += ["-I", str(ROOT / "csrc")]
@@ -32,6 +32,6 @@ def test_core_without_python(build: str, tmp_path: Path) -> None:
     program = tmp_path / "test_core"
     sources = [str(p) for p in (ROOT / "tests/c/test_core.c", *UNITS)]
     command = [*compiler, *FLAGS, *BUILDS[build], *sources, "-o", str(program), "-lm", "-pthread"]
-    subprocess.run(command, check=True)
-    done = subprocess.run([str(program)], capture_output=True, text=True, timeout=120)
+    subprocess.run(command, check=True, env=c_environment())
+    done = subprocess.run([str(program)], capture_output=True, text=True, timeout=120, env=c_environment())
     assert done.returncode == 0, done.stderr

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support import ROOT, run_python
+from support import ROOT, SANITIZED, run_python
 
 import fastnn
 
@@ -47,12 +47,13 @@ def test_import_is_quiet_and_memory_small() -> None:
     code = "import fastnn; print(next(line for line in open('/proc/self/status') if line.startswith('VmHWM')).split()[1])"
     done = run_python(code)
     assert done.stderr == ""
-    assert int(done.stdout) < 60_000, f"{done.stdout.strip()} KB after import"  # the benchmark holds the stricter bound
+    assert SANITIZED or int(done.stdout) < 60_000, f"{done.stdout.strip()} KB after import"  # the benchmark holds the stricter bound
 
 
 STEADY = """
 import resource, sys
 import fastnn as t
+from support import SANITIZED
 F, nn = t.nn.functional, t.nn
 t.manual_seed(1)
 
@@ -90,7 +91,7 @@ after = t._C._pool_stats()
 grown = {k: (before[k], after[k]) for k in ("bytes_in_use", "bytes_reserved", "system_allocs") if after[k] != before[k]}
 assert not grown, grown
 more = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - faults
-assert more < 200, f"{more} page faults in 200 steps"
+assert SANITIZED or more < 200, f"{more} page faults in 200 steps"  # a sanitizer keeps what was freed
 print("steady")
 """
 

@@ -12,9 +12,9 @@ import sys
 
 import pytest
 from process_work import DEADLINE, train
-from support import ROOT, TESTS
+from support import TESTS
 
-PYTHONPATH = os.pathsep.join([str(TESTS), str(ROOT / "python"), os.environ.get("PYTHONPATH", "")])
+PYTHONPATH = os.pathsep.join([str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])])
 
 
 def child(*args: str, before: str = "", **env: str) -> subprocess.CompletedProcess[str]:

@@ -68,7 +68,7 @@ def in_place(function: Any) -> Any:
         # From a copy: values saved for the gradient must not be the ones overwritten.
         return self.copy_(function(self.clone(), *args, **kwargs))
 
-    method.__wrapped__ = function  # type: ignore[attr-defined]  (whose annotations are checked)
+    method.__wrapped__ = function  # type: ignore[attr-defined]  # whose annotations are checked
     method.__name__ = function.__name__ + "_"
     method.__doc__ = f"{function.__name__}, in place."
     METHODS[method.__name__] = method
