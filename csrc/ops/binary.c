@@ -11,6 +11,11 @@
 /* ---- plans ---- */
 
 static fnn_status plan_arithmetic(fnn_call *c) { return fnn_plan_pointwise(c, fnn_promote(c->in, 2), 0.5); }
+static fnn_status plan_activation(fnn_call *c) { /* leaky_relu, elu: torch has them for floats */
+    int dtype = c->in[0]->dtype;
+    if (!fnn_dtype_is_float(dtype)) return fnn_fail(FNN_ERR_NOT_IMPLEMENTED, "%s: input has dtype %s, expected a floating point dtype", c->op->name, fnn_dtype_name((fnn_dtype)dtype));
+    return plan_arithmetic(c);
+}
 static fnn_status plan_compare(fnn_call *c) { return fnn_plan_pointwise(c, FNN_BOOL, 0.5); }
 
 static fnn_status plan_float(fnn_call *c) {
@@ -301,8 +306,8 @@ BINARY(MINIMUM, "minimum", "MinimumBackward0", minimum, plan_arithmetic, forward
 BINARY(ATAN2, "atan2", "Atan2Backward0", atan2, plan_float, forward_same, .save_in = {3, 3}, .backward = back_atan2)
 BINARY(FMOD, "fmod", "FmodBackward0", fmod, plan_slow, forward_same, .inspect = inspect_divisor, .save_in = {0, 3}, .backward = back_modulo)
 BINARY(REMAINDER, "remainder", "RemainderBackward0", remainder, plan_slow, forward_same, .inspect = inspect_divisor, .save_in = {0, 3}, .backward = back_modulo)
-BINARY(LEAKY_RELU, "leaky_relu", "LeakyReluBackward0", leaky_relu, plan_arithmetic, forward_same, .no_grad_in = 2, .save_in = {3}, .backward = back_leaky_relu)
-BINARY(ELU, "elu", "EluBackward0", elu, plan_arithmetic, forward_same, .no_grad_in = 2, .save_in = {3}, .save_out = 1, .backward = back_elu)
+BINARY(LEAKY_RELU, "leaky_relu", "LeakyReluBackward0", leaky_relu, plan_activation, forward_same, .no_grad_in = 2, .save_in = {3}, .backward = back_leaky_relu)
+BINARY(ELU, "elu", "EluBackward0", elu, plan_activation, forward_same, .no_grad_in = 2, .save_in = {3}, .save_out = 1, .backward = back_elu)
 FLAT(EQ, "eq", eq, plan_compare, forward_compare)
 FLAT(NE, "ne", ne, plan_compare, forward_compare)
 FLAT(LT, "lt", lt, plan_compare, forward_compare)

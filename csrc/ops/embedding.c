@@ -17,7 +17,6 @@
 static fnn_status plan(fnn_call *c) {
     const fnn_tensor *w = c->in[0], *index = c->in[1];
     if (w->ndim != 2) return fnn_fail(FNN_ERR_RUNTIME, "embedding: 'weight' must be 2-D, found shape %s", fnn_shape_of(w));
-    FNN_TRY(fnn_rows_want_float("embedding", w));
     if (index->dtype != FNN_I64 && index->dtype != FNN_I32)
         return fnn_fail(FNN_ERR_RUNTIME, "embedding: Expected tensor for argument #1 'indices' to have one of the following scalar types: Long, Int; but got %s instead",
                         fnn_dtype_name(index->dtype));
@@ -59,8 +58,13 @@ typedef struct task {
 static void forward_chunk(void *ctx, int64_t chunk) {
     const task *t = ctx;
     int64_t first = chunk * t->per, rows = t->rows - first < t->per ? t->rows - first : t->per;
-    void *y = t->out + first * t->n * fnn_itemsize[t->dtype];
+    int64_t row = t->n * fnn_itemsize[t->dtype];
+    void *y = t->out + first * row;
     const void *w = t->in;
+    if (!fnn_dtype_is_float(t->dtype)) {
+        for (int64_t r = 0; r < rows; r++) memcpy((char *)y + r * row, t->in + t->index[first + r] * row, (size_t)row);
+        return;
+    }
     FNN_KERNEL_OF(t->dtype, embedding_forward, y, w, t->index + first, rows, t->n);
 }
 

@@ -238,8 +238,13 @@ static fnn_status plan_add(fnn_call *c) {
 /* t times alpha, in t's dtype; t itself for 1. */
 static fnn_status scaled(fnn_tensor *out, const fnn_tensor *t, double alpha) {
     int64_t whole = (int64_t)alpha;
-    fnn_tensor number = fnn_dtype_is_float(t->dtype) ? fnn_number_f64(&alpha) : fnn_number_i64(&whole);
-    if (alpha != 1) return fnn_run2(&fnn_op_MUL, out, t, &number);
+    fnn_tensor number = fnn_dtype_is_float(t->dtype) ? fnn_number_f64(&alpha) : fnn_number_i64(&whole), product;
+    if (alpha != 1) {
+        FNN_TRY(fnn_run2(&fnn_op_MUL, &product, t, &number));
+        fnn_status status = fnn_cast(out, &product, t->dtype); /* truth values times a number are integers */
+        fnn_tensor_unref(&product);
+        return status;
+    }
     fnn_tensor_ref_data(out, t);
     return FNN_OK;
 }

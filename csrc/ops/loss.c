@@ -55,8 +55,8 @@ static fnn_status plan(fnn_call *c) {
     double smoothing = smoothing_of(c->op, c->attrs);
     if (!(smoothing >= 0 && smoothing <= 1))
         return fnn_fail(FNN_ERR_RUNTIME, "%s: label_smoothing must be between 0.0 and 1.0. Got: %g", op, smoothing);
-    FNN_TRY(fnn_rows_want_float(op, x));
     FNN_TRY(check_shapes(op, x, target));
+    FNN_TRY(fnn_rows_want_float(op, x));
     if (target->dtype != FNN_I64 && target->dtype != FNN_U8)
         return fnn_fail(FNN_ERR_RUNTIME, "%s: expected target dtype to be Long or Byte, but got %s", op, fnn_dtype_name(target->dtype));
     FNN_TRY(check_weight(op, c->in[2], x));

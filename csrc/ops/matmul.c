@@ -387,7 +387,7 @@ static fnn_status linear_product(const fnn_tensor *x, const fnn_tensor *w, fnn_p
 
 static fnn_status plan_linear(fnn_call *c) {
     const fnn_tensor *x = c->in[0], *w = c->in[1], *bias = c->in[2];
-    FNN_TRY(fnn_want_float("linear", "input", x));
+    if (x->dtype == FNN_BOOL) return fnn_fail(FNN_ERR_NOT_IMPLEMENTED, "linear: not implemented for bool");
     FNN_TRY(fnn_want_same_dtype("linear", "weight", w, x->dtype));
     if (bias) FNN_TRY(fnn_want_same_dtype("linear", "bias", bias, x->dtype));
     if (w->ndim != 2 && w->ndim != 1) return fnn_fail(FNN_ERR_RUNTIME, "linear: weight has shape %s, expected (out_features, in_features)", fnn_shape_of(w));
@@ -411,7 +411,20 @@ static fnn_status plan_linear(fnn_call *c) {
     return FNN_OK;
 }
 
+/* Integers: by the ops it is made of. */
+static fnn_status forward_linear_whole(fnn_call *c) {
+    FNN_EXPR(x);
+    const fnn_tensor *y = fnn_x2(&x, &fnn_op_MATMUL, c->in[0], fnn_swapped(&x, c->in[1]));
+    if (c->in[2]) y = fnn_x2(&x, &fnn_op_ADD, y, c->in[2]);
+    fnn_tensor result;
+    FNN_TRY(fnn_give(&x, &result, y));
+    fnn_status status = fnn_copy_into(c->out, &result);
+    fnn_tensor_unref(&result);
+    return status;
+}
+
 static fnn_status forward_linear(fnn_call *c) {
+    if (!fnn_dtype_is_float(c->out->dtype)) return forward_linear_whole(c);
     fnn_product p;
     bool copy;
     fnn_tensor x = {0}, bias = {0};

@@ -183,6 +183,8 @@ void fnn_keep_layout(fnn_tensor *out, const fnn_tensor *const *in, int n);
 /* Whether in can take the shape `want` without a copy; *status fails when the sizes do not fit at all. (view.c) */
 bool fnn_can_view(const fnn_tensor *in, const fnn_ints *want, fnn_status *status);
 fnn_status fnn_want_float(const char *op, const char *arg, const fnn_tensor *t);
+/* Fails where one number (0-dimensional) has no counterpart in the dtype; floats are cut to integers, anything is true or false. */
+fnn_status fnn_want_fit(const char *op, const fnn_tensor *value, int dtype);
 fnn_status fnn_want_same_dtype(const char *op, const char *arg, const fnn_tensor *t, int dtype);
 
 #endif

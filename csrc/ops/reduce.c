@@ -243,8 +243,12 @@ static fnn_status sum_into(fnn_call *c, const fnn_tensor *out) {
         fnn_tensor_unref(&x);
         return status;
     }
-    FNN_TRY(fnn_cast(&x, c->in[0], FNN_I64));
-    fnn_status status = fnn_reduction_rows(&r, &x, &rows);
+    fnn_tensor asked; /* elements become what is asked for before they are summed: a sum of truth values is whether any is true */
+    FNN_TRY(fnn_cast(&asked, c->in[0], out->dtype));
+    fnn_status status = fnn_cast(&x, &asked, FNN_I64);
+    fnn_tensor_unref(&asked);
+    if (status) return status;
+    status = fnn_reduction_rows(&r, &x, &rows);
     fnn_tensor_unref(&x);
     if (status) return status;
     if (out->dtype != FNN_I64) status = fnn_empty(&sum, FNN_I64, out->ndim, out->shape);

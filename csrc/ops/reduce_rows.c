@@ -176,7 +176,11 @@ static fnn_status forward_logsumexp(fnn_call *c) {
     fnn_reduction r;
     fnn_tensor rows;
     FNN_TRY(fnn_reduction_make("logsumexp", c->in[0], &c->attrs->list[0], c->attrs->v[0].i != 0, &r));
-    FNN_TRY(fnn_reduction_rows(&r, c->in[0], &rows));
+    fnn_tensor in;
+    FNN_TRY(fnn_cast(&in, c->in[0], c->out->dtype));
+    fnn_status status = fnn_reduction_rows(&r, &in, &rows);
+    fnn_tensor_unref(&in);
+    if (status) return status;
     rows_task t = {.op = c->op, .dtype = rows.dtype, .n = r.n, .y = c->out->data, .x = rows.data};
     fnn_reduction_each(&r, 0.3, row_chunk, &t);
     fnn_tensor_unref(&rows);
@@ -198,9 +202,14 @@ static fnn_status plan_real(fnn_call *c) {
     return fnn_reduction_plan(c, c->in[0]->dtype);
 }
 
+static fnn_status plan_logsumexp(fnn_call *c) { /* integers as floats */
+    int dtype = c->in[0]->dtype;
+    return fnn_reduction_plan(c, fnn_dtype_is_float(dtype) ? dtype : (int)fnn_default_dtype);
+}
+
 #define REDUCTION(NAME, text, grad, the_plan, the_forward, ...) \
     const fnn_op fnn_op_##NAME = {.name = text, .grad_name = grad, .n_in = 1, .n_out = 1, .plan = the_plan, .forward = the_forward, __VA_ARGS__};
 REDUCTION(PROD, "prod", "ProdBackward0", fnn_reduction_plan_sum, forward_prod, .grad_name_of = fnn_grad_name_prod, .save_in = {1}, .backward = back_prod)
 REDUCTION(VAR, "var", "VarBackward0", plan_real, forward_var, .save_in = {1}, .backward = back_var)
 REDUCTION(STD, "std", "StdBackward0", plan_real, forward_var, .save_in = {1}, .save_out = 1, .backward = back_var)
-REDUCTION(LOGSUMEXP, "logsumexp", "LogsumexpBackward0", plan_real, forward_logsumexp, .save_in = {1}, .save_out = 1, .backward = back_logsumexp)
+REDUCTION(LOGSUMEXP, "logsumexp", "LogsumexpBackward0", plan_logsumexp, forward_logsumexp, .save_in = {1}, .save_out = 1, .backward = back_logsumexp)

@@ -69,12 +69,11 @@ static fnn_status plan_masked_fill(fnn_call *c) {
         return fnn_fail(FNN_ERR_RUNTIME, "masked_fill: mask has dtype %s, expected bool", fnn_dtype_name(c->in[1]->dtype));
     if (c->in[2]->ndim)
         return fnn_fail(FNN_ERR_RUNTIME, "masked_fill: value has %d dimensions, expected a 0-dimensional value tensor", c->in[2]->ndim);
-    if (fnn_dtype_is_float(c->in[2]->dtype) && !fnn_dtype_is_float(c->in[0]->dtype))
-        return fnn_fail(FNN_ERR_RUNTIME, "masked_fill: value cannot be converted to type %s without overflow", fnn_dtype_name(c->in[0]->dtype));
     FNN_TRY(fnn_plan_pointwise(c, c->in[0]->dtype, 0.7));
     fnn_tensor_set_geometry(c->out, c->out->ndim, c->out->shape, NULL); /* torch: contiguous, whatever the input's layout */
     return FNN_OK;
 }
+static fnn_status inspect_masked_fill(fnn_call *c) { return fnn_want_fit("masked_fill", c->in[2], c->in[0]->dtype); }
 static fnn_status forward_masked_fill(fnn_call *c) { return masked(c->out, c->in[1], c->in[2], c->in[0]); }
 static fnn_status back_masked_fill(fnn_backcall *b) {
     const fnn_tensor *mask = &b->in[1], *dy = b->dy[0];
@@ -136,7 +135,10 @@ static fnn_status plan_promoted(fnn_call *c) {
     FNN_TRY(fnn_broadcast(c->op->name, out, c->in, 3));
     fnn_keep_layout(out, c->in, 3);
     out->dtype = (uint8_t)fnn_promote(c->in, 3);
-    FNN_TRY(fnn_want_float(c->op->name, "the result", out));
+    bool real = fnn_dtype_is_float(c->op == &fnn_op_LERP ? c->in[0]->dtype : out->dtype);
+    if (c->op == &fnn_op_ADDCDIV) FNN_TRY(fnn_want_float("addcdiv", "the result", out));
+    if (!real && (c->op == &fnn_op_LERP || out->dtype == FNN_BOOL))
+        return fnn_fail(FNN_ERR_NOT_IMPLEMENTED, "%s: not implemented for %s", c->op->name, fnn_dtype_name((fnn_dtype)c->in[0]->dtype));
     c->work = (double)out->numel;
     return FNN_OK;
 }
@@ -162,6 +164,17 @@ static fnn_status back_lerp(fnn_backcall *b) {
 static fnn_status forward_addc(fnn_call *c) {
     int dtype = c->out->dtype;
     double value = c->attrs ? c->attrs->v[0].f : 1;
+    if (!fnn_dtype_is_float(dtype)) { /* addcmul of integers, value cut to one */
+        FNN_EXPR(x);
+        int64_t whole = (int64_t)value;
+        fnn_tensor factor = fnn_number_i64(&whole);
+        const fnn_tensor *sum = fnn_x2(&x, &fnn_op_ADD, c->in[0], fnn_x2(&x, &fnn_op_MUL, fnn_x2(&x, &fnn_op_MUL, c->in[1], c->in[2]), &factor));
+        fnn_tensor result;
+        FNN_TRY(fnn_give(&x, &result, sum));
+        fnn_status status = fnn_copy_into(c->out, &result);
+        fnn_tensor_unref(&result);
+        return status;
+    }
     fnn_tensor number = fnn_number_f64(&value);
     const fnn_tensor *in[4] = {c->in[0], c->in[1], c->in[2], &number};
     return fnn_run_loop(c->op->name, fnn_k.ternary[c->op->loop][dtype], c->out, in, 4, dtype, 1);
@@ -188,7 +201,7 @@ static fnn_status back_addc(fnn_backcall *b) {
     const fnn_op fnn_op_##NAME = {.name = text, .grad_name = grad, .n_in = 3, .n_out = 1, .flags = FNN_F_ELEMENTWISE, \
                                   .plan = the_plan, .forward = the_forward, .backward = the_backward, __VA_ARGS__};
 TERNARY(WHERE, "where", "WhereBackward0", plan_where, forward_where, back_where, .no_grad_in = 1, .save_in = {0, 1, 1})
-TERNARY(MASKED_FILL, "masked_fill", "MaskedFillBackward0", plan_masked_fill, forward_masked_fill, back_masked_fill, .no_grad_in = 2, .save_in = {2, 0, 2})
+TERNARY(MASKED_FILL, "masked_fill", "MaskedFillBackward0", plan_masked_fill, forward_masked_fill, back_masked_fill, .inspect = inspect_masked_fill, .no_grad_in = 2, .save_in = {2, 0, 2})
 TERNARY(CLAMP, "clamp", "ClampBackward1", plan_clamp, forward_clamp, back_clamp, .grad_name_of = fnn_grad_name_clamp, .optional_in = 6, .save_in = {7, 7, 7})
 TERNARY(LERP, "lerp", "LerpBackward1", plan_promoted, forward_lerp, back_lerp, .grad_name_of = fnn_grad_name_lerp, .save_in = {4, 4, 3})
 TERNARY(ADDCMUL, "addcmul", "AddcmulBackward0", plan_promoted, forward_addc, back_addc, .loop = FNN_T_addcmul, .save_in = {0, 4, 2})

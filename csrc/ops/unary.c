@@ -24,14 +24,24 @@ static fnn_status plan_neg(fnn_call *c) {
     return plan_keep(c);
 }
 
-static fnn_status plan_abs(fnn_call *c) {
-    if (c->in[0]->dtype == FNN_BOOL) return fnn_fail(FNN_ERR_NOT_IMPLEMENTED, "abs: input has dtype bool, expected a number dtype");
+static fnn_status plan_number(fnn_call *c) { /* abs and roundings: torch refuses truth values */
+    if (c->in[0]->dtype == FNN_BOOL) return fnn_fail(FNN_ERR_NOT_IMPLEMENTED, "%s: input has dtype bool, expected a number dtype", c->op->name);
     return plan_keep(c);
+}
+
+static fnn_status plan_relu(fnn_call *c) {
+    if (c->in[0]->dtype == FNN_BOOL) return fnn_fail(FNN_ERR_RUNTIME, "relu: input has dtype bool: Boolean inputs not supported for relu");
+    return plan_keep(c);
+}
+
+static fnn_status plan_square(fnn_call *c) { /* x to the power 2, an integer: truth values become integers */
+    int dtype = c->in[0]->dtype;
+    return fnn_plan_pointwise(c, dtype == FNN_BOOL ? FNN_I64 : dtype, 0.3);
 }
 
 static fnn_status plan_bits(fnn_call *c) {
     if (fnn_dtype_is_float(c->in[0]->dtype))
-        return fnn_fail(FNN_ERR_TYPE, "bitwise_not: input has dtype %s, expected integers or bool (~ on floats)", fnn_dtype_name(c->in[0]->dtype));
+        return fnn_fail(FNN_ERR_NOT_IMPLEMENTED, "bitwise_not: input has dtype %s, expected integers or bool", fnn_dtype_name(c->in[0]->dtype));
     return plan_keep(c);
 }
 
@@ -152,7 +162,7 @@ static fnn_status back_gelu(fnn_backcall *b) {
 #define FROM_Y .save_out = 1
 
 UNARY(NEG, "neg", "NegBackward0", neg, plan_neg, forward, .backward = back_neg)
-UNARY(ABS, "abs", "AbsBackward0", abs, plan_abs, forward_keep, FROM_X, .backward = back_abs)
+UNARY(ABS, "abs", "AbsBackward0", abs, plan_number, forward_keep, FROM_X, .backward = back_abs)
 UNARY(SIGN, "sign", "SignBackward0", sign, plan_keep, forward_keep, .backward = back_step)
 UNARY(EXP, "exp", "ExpBackward0", exp, plan_float, forward, FROM_Y, .backward = back_exp)
 UNARY(EXP2, "exp2", "Exp2Backward0", exp2, plan_float, forward, FROM_Y, .backward = back_exp2)
@@ -164,7 +174,7 @@ UNARY(LOG1P, "log1p", "Log1PBackward0", log1p, plan_float, forward, FROM_X, .bac
 UNARY(SQRT, "sqrt", "SqrtBackward0", sqrt, plan_float, forward, FROM_Y, .backward = back_sqrt)
 UNARY(RSQRT, "rsqrt", "RsqrtBackward0", rsqrt, plan_float, forward, FROM_Y, .backward = back_rsqrt)
 UNARY(RECIPROCAL, "reciprocal", "ReciprocalBackward0", reciprocal, plan_float, forward, FROM_Y, .backward = back_reciprocal)
-UNARY(SQUARE, "square", "PowBackward0", square, plan_keep, forward_keep, FROM_X, .backward = back_square)
+UNARY(SQUARE, "square", "PowBackward0", square, plan_square, forward, FROM_X, .backward = back_square)
 UNARY(SIN, "sin", "SinBackward0", sin, plan_float, forward, FROM_X, .backward = back_sin)
 UNARY(COS, "cos", "CosBackward0", cos, plan_float, forward, FROM_X, .backward = back_cos)
 UNARY(TAN, "tan", "TanBackward0", tan, plan_float, forward, FROM_Y, .backward = back_tan)
@@ -180,11 +190,11 @@ UNARY(ERFC, "erfc", "ErfcBackward0", erfc, plan_float, forward, FROM_X, .backwar
 UNARY(ERFINV, "erfinv", "ErfinvBackward0", erfinv, plan_float, forward, FROM_Y, .backward = back_erfinv)
 UNARY(LGAMMA, "lgamma", "LgammaBackward0", lgamma, plan_float, forward, FROM_X, .backward = back_lgamma)
 UNARY(DIGAMMA, "digamma", "DigammaBackward0", digamma, plan_float, forward, FROM_X, .backward = back_digamma)
-UNARY(FLOOR, "floor", "FloorBackward0", floor, plan_keep, forward_keep, .backward = back_step)
-UNARY(CEIL, "ceil", "CeilBackward0", ceil, plan_keep, forward_keep, .backward = back_step)
-UNARY(ROUND, "round", "RoundBackward0", round, plan_keep, forward_keep, .backward = back_step)
-UNARY(TRUNC, "trunc", "TruncBackward0", trunc, plan_keep, forward_keep, .backward = back_step)
-UNARY(RELU, "relu", "ReluBackward0", relu, plan_keep, forward_keep, FROM_Y, .backward = back_relu)
+UNARY(FLOOR, "floor", "FloorBackward0", floor, plan_number, forward_keep, .backward = back_step)
+UNARY(CEIL, "ceil", "CeilBackward0", ceil, plan_number, forward_keep, .backward = back_step)
+UNARY(ROUND, "round", "RoundBackward0", round, plan_number, forward_keep, .backward = back_step)
+UNARY(TRUNC, "trunc", "TruncBackward0", trunc, plan_number, forward_keep, .backward = back_step)
+UNARY(RELU, "relu", "ReluBackward0", relu, plan_relu, forward_keep, FROM_Y, .backward = back_relu)
 UNARY(GELU, "gelu", "GeluBackward0", gelu_erf, plan_real, forward_gelu, FROM_X, .backward = back_gelu)
 UNARY(SILU, "silu", "SiluBackward0", silu, plan_real, forward, FROM_X, .backward = back_silu)
 UNARY(SOFTPLUS, "softplus", "SoftplusBackward0", softplus, plan_real, forward, FROM_X, .backward = back_softplus)

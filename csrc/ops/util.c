@@ -1,4 +1,6 @@
 /* What many plans and backwards need: broadcasting, type promotion, sums down to a shape. See op.h. */
+#include <float.h>
+#include <math.h>
 #include <string.h>
 
 #include "op.h"
@@ -183,6 +185,23 @@ fnn_status fnn_wrap_dim(const char *op, int64_t *dim, int ndim) {
 fnn_status fnn_want_float(const char *op, const char *arg, const fnn_tensor *t) {
     if (fnn_dtype_is_float(t->dtype)) return FNN_OK;
     return fnn_fail(FNN_ERR_RUNTIME, "%s: %s has dtype %s, expected a floating point dtype", op, arg, fnn_dtype_name(t->dtype));
+}
+
+fnn_status fnn_want_fit(const char *op, const fnn_tensor *value, int dtype) {
+    bool fits = true;
+    if (fnn_dtype_is_float(value->dtype)) {
+        double v = value->dtype == FNN_F64 ? *(const double *)value->data : (double)*(const float *)value->data;
+        if (dtype == FNN_F32) fits = !isfinite(v) || fabs(v) <= (double)FLT_MAX;
+        if (dtype == FNN_I64) fits = v >= -9223372036854775808.0 && v < 9223372036854775808.0;
+        if (dtype == FNN_I32) fits = v >= INT32_MIN && v <= INT32_MAX;
+        if (dtype == FNN_U8) fits = v >= 0 && v <= 255;
+    } else if (value->dtype == FNN_I64) {
+        int64_t v = *(const int64_t *)value->data;
+        if (dtype == FNN_I32) fits = v >= INT32_MIN && v <= INT32_MAX;
+        if (dtype == FNN_U8) fits = v >= -255 && v <= 255; /* torch: a negative number may wrap */
+    }
+    if (fits) return FNN_OK;
+    return fnn_fail(FNN_ERR_RUNTIME, "%s: value cannot be converted to type %s without overflow", op, fnn_dtype_name((fnn_dtype)dtype));
 }
 
 fnn_status fnn_want_same_dtype(const char *op, const char *arg, const fnn_tensor *t, int dtype) {

@@ -315,7 +315,8 @@ int fnn_setitem(PyObject *self, PyObject *key, PyObject *value) {
     fnn_number_slot slot;
     target g;
     if (store_value(value, &t, &slot)) return -1;
-    fnn_status status;
+    fnn_status status = t == &slot.t ? fnn_want_fit("setitem", t, TENSOR(self)->dtype) : FNN_OK;
+    if (status) return fnn_raise(status), -1;
     if (is_plain_mask(self, key, t)) {
         const fnn_tensor *in[3] = {TENSOR(self), TENSOR(key), t};
         status = fnn_apply_inplace_op(&fnn_op_MASKED_FILL, TENSOR(self), in, 3, NULL);

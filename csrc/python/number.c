@@ -116,7 +116,11 @@ PyObject *fnn_nb_inplace_power(PyObject *a, PyObject *b, PyObject *modulus) {
 }
 PyObject *fnn_nb_negative(PyObject *a) { return unary(&fnn_op_NEG, a); }
 PyObject *fnn_nb_absolute(PyObject *a) { return unary(&fnn_op_ABS, a); }
-PyObject *fnn_nb_invert(PyObject *a) { return unary(&fnn_op_BITWISE_NOT, a); }
+PyObject *fnn_nb_invert(PyObject *a) {
+    fnn_dtype dtype = (fnn_dtype)TENSOR(a)->dtype;
+    if (fnn_dtype_is_float(dtype)) return PyErr_Format(PyExc_TypeError, "~ (bitwise_not): input has dtype %s, expected integers or bool", fnn_dtype_name(dtype)), NULL;
+    return unary(&fnn_op_BITWISE_NOT, a);
+}
 PyObject *fnn_nb_positive(PyObject *a) { return Py_NewRef(a); }
 int fnn_nb_bool(PyObject *a) { return fnn_tensor_truth(a); }
 

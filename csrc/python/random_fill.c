@@ -113,6 +113,8 @@ int fnn_check_draw(const char *function, const fnn_draw *d, int dtype) {
                      "%s: found dtype %s, wanted a floating point dtype", function, fnn_dtype_name((fnn_dtype)dtype));
         return -1;
     }
+    if (d->what == FNN_GEOMETRIC && dtype == FNN_BOOL)
+        return PyErr_Format(PyExc_NotImplementedError, "%s: not implemented for bool", function), -1;
     double limit = dtype == FNN_F32 ? 3.4028234663852886e38 : 1.7976931348623157e308;
     switch (d->what) {
     case FNN_UNIFORM:

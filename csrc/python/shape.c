@@ -278,7 +278,12 @@ PyObject *fnn_fn_chunk(fnn_frame *f, PyTypeObject *type, PyObject *self) {
     fnn_status status = in->ndim ? fnn_wrap_dim("chunk", &dim, in->ndim) : fnn_fail(FNN_ERR_RUNTIME, "chunk: expects at least a 1-dimensional tensor");
     if (!status && chunks <= 0) status = fnn_fail(FNN_ERR_RUNTIME, "chunk expects `chunks` to be greater than 0, got: %lld", (long long)chunks);
     if (status) return fnn_raise(status);
+    if (!in->shape[dim]) { /* as many empty pieces as asked for */
+        PyObject *zero = PyLong_FromLong(0), *one_size = zero ? PyTuple_Pack(1, zero) : NULL;
+        PyObject *sizes = one_size ? PySequence_Repeat(one_size, (Py_ssize_t)chunks) : NULL, *result = sizes ? split_sizes(in, sizes, dim, type) : NULL;
+        Py_XDECREF(zero), Py_XDECREF(one_size), Py_XDECREF(sizes);
+        return result;
+    }
     int64_t size = (in->shape[dim] + chunks - 1) / chunks;
-    if (size == 0) size = 1;
     return split_even(in, size, dim, type);
 }

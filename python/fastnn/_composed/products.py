@@ -80,7 +80,9 @@ also("ger")(outer)
 
 
 def _mix(base: Tensor, product: Tensor, beta: float, alpha: float) -> Tensor:
-    """beta base + alpha product; beta = 0 ignores even NaN in base."""
+    """beta base + alpha product; beta = 0 ignores even NaN in base, integers take integer factors."""
+    if not product.is_floating_point():
+        beta, alpha = int(beta), int(alpha)
     if alpha != 1:
         product = product * alpha
     if beta == 0:

@@ -53,7 +53,7 @@ def silu(input: Tensor, inplace: bool = False) -> Tensor:
 @checked
 def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
     """log(1 + exp(beta*x)) / beta; x itself where beta*x > threshold."""
-    if beta == 1.0 and threshold == 20.0:
+    if beta == 1.0 and threshold == 20.0 or not input.is_floating_point():  # (integers are refused there)
         return _C._softplus(input)
     scaled = input * beta
     return _C.where(scaled > threshold, input, _C.log1p(_C.exp(_C.clamp(scaled, max=threshold))) / beta)
