@@ -36,10 +36,6 @@ void fnn_pool_get_stats(fnn_pool_stats *out);
 /* Gives unused large blocks back to the system: Returns their bytes. */
 size_t fnn_pool_trim(void);
 
-/* How many bytes of free large blocks (above 64 KB) the store keeps; further ones go to the system as they are freed.
- * At the start a quarter of the machine's memory. */
-void fnn_pool_set_limit(size_t nbytes);
-
 /* For tests: the n-th request from now on (1 = the next one, by any thread) returns NULL once; 0 turns it off.
  * Returns what was left of the former setting, 0 if that failure has happened or none was set. */
 int64_t fnn_pool_fail_after(int64_t n);

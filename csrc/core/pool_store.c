@@ -206,15 +206,6 @@ size_t pool_store_trim(void) {
     return dropped;
 }
 
-void fnn_pool_set_limit(size_t nbytes) {
-    pthread_mutex_lock(&lock);
-    kept_limit = nbytes > 0 ? nbytes : 1;
-    if (kept_bytes > kept_limit) {
-        drop_warm_blocks();
-    }
-    pthread_mutex_unlock(&lock);
-}
-
 pool_cache *pool_store_new_cache(void) {
     pthread_once(&fork_once, register_fork_handlers);
     pthread_mutex_lock(&lock);

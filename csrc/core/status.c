@@ -59,16 +59,3 @@ fnn_status fnn_fail(fnn_status status, const char *format, ...) {
 }
 
 const char *fnn_error_message(void) { return own ? own->message : last_resort.message; }
-
-const char *fnn_status_name(fnn_status status) {
-    switch (status) {
-    case FNN_OK: return "FNN_OK";
-    case FNN_ERR_RUNTIME: return "FNN_ERR_RUNTIME";
-    case FNN_ERR_VALUE: return "FNN_ERR_VALUE";
-    case FNN_ERR_TYPE: return "FNN_ERR_TYPE";
-    case FNN_ERR_INDEX: return "FNN_ERR_INDEX";
-    case FNN_ERR_MEMORY: return "FNN_ERR_MEMORY";
-    case FNN_ERR_NOT_IMPLEMENTED: return "FNN_ERR_NOT_IMPLEMENTED";
-    }
-    return "unknown status";
-}

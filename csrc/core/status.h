@@ -37,7 +37,4 @@ const char *fnn_error_message(void);
 #define FNN_SCRATCH_TEXT 192
 char *fnn_scratch_text(void);
 
-/* The code's own name, as in "FNN_ERR_VALUE"; "unknown status" outside the enumeration. */
-const char *fnn_status_name(fnn_status status);
-
 #endif

@@ -298,6 +298,11 @@ fnn_status fnn_record_foreign(const fnn_foreign *foreign, void *object, const ch
         n->foreign = foreign;
         n->object = object;
     }
+    for (int i = 0; i < n_out && status && given; i++) { /* some outputs hold a node that will never run */
+        if (!out[i].meta || out[i].meta->grad_fn != n) continue;
+        out[i].meta->grad_fn = NULL;
+        fnn_node_unref(n);
+    }
     if (!given) fnn_node_unref(n);
     return status;
 }

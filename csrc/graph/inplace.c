@@ -74,6 +74,7 @@ static fnn_status rebase_base(const fnn_view *v, fnn_node *inner) {
     fnn_view *copy = fnn_pool_alloc(sizeof *copy);
     if (!n || !copy) {
         if (n) fnn_node_unref(n);
+        fnn_pool_free(copy, sizeof *copy);
         return fnn_fail(FNN_ERR_MEMORY, "out of memory: tried to record an in-place write");
     }
     *copy = *v;

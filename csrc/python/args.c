@@ -29,7 +29,8 @@ int fnn_as_number(PyObject *o, fnn_number_slot *slot) {
         PyErr_SetString(PyExc_OverflowError, "int too big to convert: a number of a tensor call has at most 64 bits");
         return -1;
     }
-    return fnn_numpy_number(o, slot) ? 0 : 1;
+    const int numpy = fnn_numpy_number(o, slot);
+    return numpy < 0 ? -1 : !numpy;
 }
 
 int fnn_as_int(PyObject *o, int64_t *value) {

@@ -11,11 +11,14 @@
 PyObject *fnn_grad_object(fnn_meta *m) {
     if (!m || !m->grad) return NULL;
     if (!m->grad_handle) {
-        fnn_tensor *held = m->grad, t = *held;
-        m->grad = NULL; /* making the object may collect garbage, and with it run anybody's code */
-        fnn_pool_free(held, sizeof *held);
-        PyObject *o = fnn_wrap(&t); /* moves the view into the object */
+        fnn_tensor *held = m->grad, t;
+        fnn_tensor_ref(&t, held); /* counted: without an object the gradient stays where it is */
+        PyObject *o = fnn_wrap(&t);
         if (!o) return NULL;
+        if (m->grad_handle || m->grad != held || held->storage != TENSOR(o)->storage) { /* making it may have collected garbage, and run anybody's code */
+            Py_DECREF(o);
+            return fnn_grad_object(m);
+        }
         fnn_meta_set_grad(m, TENSOR(o), o);
     }
     return Py_NewRef((PyObject *)m->grad_handle);
@@ -199,9 +202,8 @@ static PyObject *run_backward(PyObject *module, PyObject *args) {
     Py_ssize_t n = PyTuple_GET_SIZE(tensors), n_in = inputs == Py_None ? 0 : PyTuple_GET_SIZE(inputs), made = 0;
     const fnn_tensor **roots = PyMem_New(const fnn_tensor *, n + 1);
     fnn_tensor *seeds = PyMem_New(fnn_tensor, n + 1);
-    fnn_capture *captures = PyMem_New(fnn_capture, n_in + 1);
+    fnn_capture *captures = PyMem_Calloc((size_t)n_in + 1, sizeof *captures);
     fnn_status status = roots && seeds && captures ? FNN_OK : fnn_fail(FNN_ERR_MEMORY, "backward: out of memory");
-    if (captures) memset(captures, 0, sizeof *captures * (size_t)(n_in + 1));
     for (; made < n && !status; made++) {
         PyObject *o = PyTuple_GET_ITEM(tensors, made), *g = grads == Py_None ? NULL : PyTuple_GET_ITEM(grads, made);
         if (!fnn_is_tensor(o) || (g && g != Py_None && !fnn_is_tensor(g))) {

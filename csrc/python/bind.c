@@ -27,6 +27,7 @@ static int bind_tensors(fnn_frame *f, PyObject *o) {
         }
     f->list_owner = PySequence_Tuple(o); /* the list may change while the GIL is released */
     f->list = PyMem_New(const fnn_tensor *, n ? n : 1);
+    if (!f->list) PyErr_NoMemory();
     if (!f->list_owner || !f->list) return -1;
     for (Py_ssize_t i = 0; i < n; i++) f->list[i] = TENSOR(items[i]);
     f->n_in = (int)n;

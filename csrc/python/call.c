@@ -121,6 +121,7 @@ static PyObject *call_with_out(OpObject *op, PyObject *const *args, Py_ssize_t n
     Py_ssize_t n = PyTuple_GET_SIZE(kwnames);
     PyObject *target = args[nargs + at], *result = NULL;
     PyObject **rest = PyMem_New(PyObject *, nargs + n), *names = PyTuple_New(n - 1);
+    if (!rest) PyErr_NoMemory();
     if (!rest || !names) goto done;
     Py_ssize_t k = 0;
     memcpy(rest, args, sizeof *rest * (size_t)nargs);

@@ -73,9 +73,11 @@ static PyObject *apply_function(PyObject *module, PyObject *args) {
     fnn_status status = in && out && interned ? FNN_OK : fnn_fail(FNN_ERR_MEMORY, "Function: out of memory");
     for (Py_ssize_t i = 0; i < n_in && !status; i++) in[i] = TENSOR(PyTuple_GET_ITEM(inputs, i));
     for (Py_ssize_t i = 0; i < n_out && !status; i++) out[i] = *TENSOR(PyTuple_GET_ITEM(outputs, i));
-    if (!status) status = fnn_record_foreign(&foreign, ctx, PyUnicode_AsUTF8(interned), in, (int)n_in, out, (int)n_out);
-    if (!status) Py_INCREF(ctx);
-    for (Py_ssize_t i = 0; i < n_out && !status; i++) TENSOR(PyTuple_GET_ITEM(outputs, i))->meta = out[i].meta;
+    if (!status) {
+        status = fnn_record_foreign(&foreign, ctx, PyUnicode_AsUTF8(interned), in, (int)n_in, out, (int)n_out);
+        if (!status) Py_INCREF(ctx);
+        for (Py_ssize_t i = 0; i < n_out; i++) TENSOR(PyTuple_GET_ITEM(outputs, i))->meta = out[i].meta; /* a record may be new also when it failed */
+    }
     PyMem_Free(in);
     PyMem_Free(out);
     if (status) return fnn_raise(status);

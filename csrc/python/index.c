@@ -197,10 +197,11 @@ static bool is_listed_key(PyObject *key) {
 
 static int parse_key(target *g, PyObject *self, PyObject *key) {
     fnn_tensor *own = TENSOR(self);
+    g->n = 0;
+    fnn_tensor_clear(&g->view); /* the caller clears the target whatever happens */
     /* The views made below belong to self's record, so that writes into them reach its history. */
     if (fnn_mode.grad && fnn_dtype_is_float(own->dtype) && !fnn_meta_of(own)) return fnn_raise(FNN_ERR_MEMORY), -1;
-    fnn_tensor_ref(&g->view, TENSOR(self));
-    g->n = 0;
+    fnn_tensor_ref(&g->view, own);
     int64_t dim = 0;
     if (PyTuple_Check(key)) return take_tuple(g, key);
     if (key == Py_Ellipsis) {

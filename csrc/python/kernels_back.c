@@ -107,7 +107,7 @@ static int read_dy(const fnn_pair *p, const fnn_geom *g, PyObject *o, int i, fra
         if (value == -1 && PyErr_Occurred()) return -1;
         borrow_number(b, &f->numbers[i], value, g->dtype);
     } else {
-        if (fnn_is_numpy_scalar(o, &dtype)) array = PyObject_CallMethod(o, "__array__", NULL);
+        if (fnn_is_numpy_scalar(o, &dtype) && !(array = PyObject_CallMethod(o, "__array__", NULL))) return -1;
         int failed = fnn_read_array(p->backward, "dy", array ? array : o, 0, b);
         Py_XDECREF(array);
         if (failed) return -1;

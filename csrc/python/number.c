@@ -103,9 +103,9 @@ PyObject *fnn_nb_true_divide(PyObject *a, PyObject *b) {
 /* A number has no rows: the operator belongs to somebody else then. */
 PyObject *fnn_nb_matrix_multiply(PyObject *a, PyObject *b) {
     fnn_number_slot slot;
-    if (!fnn_is_tensor(a) && fnn_as_number(a, &slot) <= 0) return Py_NewRef(Py_NotImplemented);
-    if (!fnn_is_tensor(b) && fnn_as_number(b, &slot) <= 0) return Py_NewRef(Py_NotImplemented);
-    return binary(&fnn_op_MATMUL, a, b);
+    const bool is_number = (!fnn_is_tensor(a) && fnn_as_number(a, &slot) <= 0) || (!fnn_is_tensor(b) && fnn_as_number(b, &slot) <= 0);
+    if (PyErr_Occurred()) return NULL;
+    return is_number ? Py_NewRef(Py_NotImplemented) : binary(&fnn_op_MATMUL, a, b);
 }
 
 PyObject *fnn_nb_power(PyObject *a, PyObject *b, PyObject *modulus) {

@@ -78,6 +78,7 @@ int fnn_numpy_number(PyObject *o, fnn_number_slot *slot) {
         return 0;
     }
     if (!PyErr_Occurred()) return 1;
+    if (PyErr_ExceptionMatches(PyExc_MemoryError)) return -1;
     PyErr_Clear();
     return 0;
 }

@@ -148,6 +148,20 @@ static PyObject *adam_group(PyObject *module, PyObject *const *args, Py_ssize_t 
 
 /* ---- SGD ---- */
 
+/* Fresh buffers that no step has written hold nothing: the next step must not read them. */
+static void forget_fresh(const group *g, PyObject *key) {
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    PyObject *list = PyDict_GetItemWithError(g->dict, name.params);
+    for (Py_ssize_t i = 0, k = 0; list && k < g->n && i < PyList_GET_SIZE(list); i++) {
+        PyObject *p = PyList_GET_ITEM(list, i);
+        if (!fnn_is_tensor(p) || !grad_of(p)) continue;
+        PyObject *own = g->first[k++] ? PyDict_GetItemWithError(g->state, p) : NULL;
+        if (own && PyDict_Check(own) && PyDict_GetItemWithError(own, key)) PyDict_SetItem(own, key, Py_None);
+    }
+    PyErr_Restore(type, value, traceback);
+}
+
 /* _sgd_group(group, state, fresh): fresh(p) gives p a momentum buffer with any values; it is first written, then read. */
 static PyObject *sgd_group(PyObject *module, PyObject *const *args, Py_ssize_t nargs) {
     (void)module;
@@ -161,6 +175,7 @@ static PyObject *sgd_group(PyObject *module, PyObject *const *args, Py_ssize_t n
     PyObject *keys[LISTS] = {[FIRST] = o.momentum != 0 ? name.momentum_buffer : NULL}, *list = parameters(&g, keys[FIRST], args[2]);
     int failed = !list || collect(&g, list, keys);
     if (!failed) status = fnn_sgd_step(g.n, g.at[PARAM], g.at[GRAD], g.at[FIRST], g.any_first ? g.first : NULL, &o);
+    if ((failed || status) && g.any_first) forget_fresh(&g, keys[FIRST]);
     return finish(&g, failed, status);
 }
 

@@ -173,8 +173,9 @@ PyObject *fnn_shallow_copy(PyObject *self, PyObject *unused) {
         return fnn_raise(status);
     }
     PyObject *copy = fnn_wrap_as(Py_TYPE(self), &view), *dict = ((TensorObject *)self)->dict;
-    PyObject *own = copy && dict && PyDict_GET_SIZE(dict) ? PyObject_GetAttrString(copy, "__dict__") : NULL;
-    if (own && PyDict_Update(own, dict)) Py_CLEAR(copy);
+    if (!copy || !dict || !PyDict_GET_SIZE(dict)) return copy;
+    PyObject *own = PyObject_GetAttrString(copy, "__dict__");
+    if (!own || PyDict_Update(own, dict)) Py_CLEAR(copy);
     Py_XDECREF(own);
     return copy;
 }

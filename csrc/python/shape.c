@@ -158,9 +158,13 @@ static PyObject *pieces(const fnn_op *op, const fnn_tensor *in, int64_t n, const
     PyObject *tuple = out ? PyTuple_New((Py_ssize_t)n) : PyErr_NoMemory();
     fnn_status status = tuple ? fnn_apply_op(op, out, (int)n, &in, 1, attrs) : FNN_ERR_MEMORY;
     for (int64_t i = 0; i < n && !status; i++) {
-        PyObject *piece = fnn_wrap_as(type, &out[i]);
-        if (!piece) Py_CLEAR(tuple);
-        if (tuple) PyTuple_SET_ITEM(tuple, (Py_ssize_t)i, piece);
+        PyObject *piece = tuple ? fnn_wrap_as(type, &out[i]) : NULL;
+        if (piece) {
+            PyTuple_SET_ITEM(tuple, (Py_ssize_t)i, piece);
+        } else {
+            fnn_tensor_unref(&out[i]); /* the one that failed is gone already */
+            Py_CLEAR(tuple);
+        }
     }
     if (status && tuple) {
         Py_CLEAR(tuple);

@@ -209,7 +209,7 @@ def _reader(file: Any, storage: Callable[[Any], Any], weights_only: bool, option
         return _unpickling.FreeReader(file, storage, **options).load()
     try:
         return _unpickling.SafeReader(file, storage, dict(_safe_globals), **options).load()
-    except (pickle.UnpicklingError, RuntimeError):
+    except (pickle.UnpicklingError, RuntimeError, MemoryError):
         raise
     except KeyError as error:
         raise pickle.UnpicklingError(f"Unsupported operand {error}") from error

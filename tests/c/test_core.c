@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "core/pool.h"
+#include "core/pool_store.c"   /* for its limit and arenas */
 #include "core/random_loops.c" /* for its two tables */
 #include "core/status.h"
 #include "core/threads.h"
@@ -39,6 +40,28 @@ static void test_status(void) {
     fnn_fail(FNN_ERR_TYPE, "%s", longer);
     REQUIRE(strlen(fnn_error_message()) == FNN_MESSAGE_SIZE - 1);
     REQUIRE(strcmp(fnn_error_message() + FNN_MESSAGE_SIZE - 4, "...") == 0);
+}
+
+/* ---- a system that refuses: the linker sends these calls here (--wrap) ---- */
+
+static _Atomic int refused_mmaps, refused_callocs, refused_threads; /* how many of the next calls fail */
+
+static bool refuse(_Atomic int *left) {
+    int n = atomic_load(left);
+    while (n > 0 && !atomic_compare_exchange_weak(left, &n, n - 1)) {
+    }
+    return n > 0;
+}
+
+void *__real_mmap(void *at, size_t n, int protection, int flags, int file, off_t offset);
+void *__wrap_mmap(void *at, size_t n, int protection, int flags, int file, off_t offset) {
+    return refuse(&refused_mmaps) ? MAP_FAILED : __real_mmap(at, n, protection, flags, file, offset);
+}
+void *__real_calloc(size_t n, size_t size);
+void *__wrap_calloc(size_t n, size_t size) { return refuse(&refused_callocs) ? NULL : __real_calloc(n, size); }
+int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*body)(void *), void *argument);
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*body)(void *), void *argument) {
+    return refuse(&refused_threads) ? 11 /* EAGAIN */ : __real_pthread_create(thread, attributes, body, argument);
 }
 
 /* ---- pool ---- */
@@ -93,10 +116,11 @@ static void *free_block(void *p) {
 static void test_pool(void) {
     run_threads(4, hammer_pool);
     REQUIRE(stats().bytes_in_use == 0 && stats().peak > 0);
-    fnn_pool_set_limit((size_t)3 << 20); /* from here on large blocks go back to the system, and return */
+    fnn_pool_trim();
+    kept_limit = (size_t)3 << 20; /* from here on large blocks go back to the system, and return */
     run_threads(2, hammer_pool);
     REQUIRE(stats().bytes_in_use == 0 && stats().system_frees > 0);
-    fnn_pool_set_limit((size_t)1 << 30);
+    kept_limit = (size_t)1 << 30;
     hammer_pool((void *)7);
     const int64_t reserved = stats().bytes_reserved;
     REQUIRE((int64_t)fnn_pool_trim() == reserved - stats().bytes_reserved);
@@ -119,6 +143,67 @@ static void test_pool(void) {
     fnn_pool_free(first, 8);
     fnn_pool_free(third, 8);
     REQUIRE(fnn_pool_alloc(SIZE_MAX) == NULL && fnn_pool_alloc(SIZE_MAX / 4) == NULL);
+}
+
+static void *fail_in_new_thread(void *unused) {
+    (void)unused;
+    atomic_store(&refused_callocs, 1);
+    fnn_fail(FNN_ERR_MEMORY, "nothing left: %d", 7); /* tells it without memory of its own */
+    REQUIRE(atomic_load(&refused_callocs) == 0 && strcmp(fnn_error_message(), "nothing left: 7") == 0);
+    fnn_fail(FNN_ERR_VALUE, "%s", "later"); /* has its own by now */
+    REQUIRE(strcmp(fnn_error_message(), "later") == 0);
+    return NULL;
+}
+
+/* A thread that finds no memory for its cache gets no block, and may still free one of another thread: that block is lost. */
+static void *run_without_cache(void *block_of_100) {
+    const arena kept = small_arena;
+    pool_cache *const spare = spare_caches;
+    small_arena.left = 0;
+    spare_caches = NULL;
+    atomic_store(&refused_mmaps, 4);
+    fnn_pool_free(block_of_100, 100);
+    REQUIRE(fnn_pool_alloc(100) == NULL);
+    atomic_store(&refused_mmaps, 0);
+    small_arena = kept;
+    spare_caches = spare;
+    return NULL;
+}
+
+static void test_system_without_memory(void) {
+    pthread_t other;
+    REQUIRE(pthread_create(&other, NULL, fail_in_new_thread, NULL) == 0 && pthread_join(other, NULL) == 0);
+    REQUIRE(pthread_create(&other, NULL, run_without_cache, fnn_pool_alloc(100)) == 0 && pthread_join(other, NULL) == 0);
+
+    enum { HUGE = 30 << 20 };
+    fnn_pool_trim();
+    const int64_t in_use = stats().bytes_in_use;
+    atomic_store(&refused_mmaps, 1); /* nothing is free that could be given back */
+    REQUIRE(fnn_pool_alloc(HUGE) == NULL && atomic_load(&refused_mmaps) == 0 && stats().bytes_in_use == in_use);
+    fnn_pool_free(fnn_pool_alloc(HUGE / 2), HUGE / 2);
+    atomic_store(&refused_mmaps, 1); /* what is free goes back, then there is room */
+    const int64_t frees = stats().system_frees;
+    char *block = fnn_pool_alloc(HUGE);
+    REQUIRE(block != NULL && stats().system_frees > frees);
+    block[0] = block[HUGE - 1] = 1;
+    fnn_pool_free(block, HUGE);
+    REQUIRE(stats().bytes_in_use == in_use);
+
+    const arena kept = small_arena; /* the same where small blocks need a new arena */
+    small_arena.left = 0;
+    void *many[3000];
+    int n = 0;
+    atomic_store(&refused_mmaps, 2);
+    while (n < 3000 && (many[n] = fnn_pool_alloc(50000)) != NULL) {
+        n++;
+    }
+    REQUIRE(n < 3000);
+    atomic_store(&refused_mmaps, 0);
+    for (int i = 0; i < n; i++) {
+        fnn_pool_free(many[i], 50000);
+    }
+    small_arena = kept;
+    REQUIRE(stats().bytes_in_use == in_use);
 }
 
 /* ---- threads ---- */
@@ -169,6 +254,15 @@ static void test_threads(void) {
     fnn_set_num_threads(3);
     run_threads(4, open_regions);
     usleep(2000); /* workers fall asleep */
+    open_regions(NULL);
+    atomic_store(&refused_threads, 1000); /* no worker, or fewer than wanted: regions still do all their chunks */
+    for (int left = 1000; left >= 998; left--) {
+        atomic_store(&refused_threads, left == 1000 ? 1000 : 1);
+        fnn_set_num_threads(1);
+        fnn_set_num_threads(1002 - left);
+        open_regions(NULL);
+    }
+    atomic_store(&refused_threads, 0);
     open_regions(NULL);
     double results[512];
     for (int on = 1; on >= 0; on--) {
@@ -264,6 +358,7 @@ static void test_random_loops(void) {
 int main(void) {
     test_status();
     test_pool();
+    test_system_without_memory();
     test_threads();
     test_fork();
     test_debug();

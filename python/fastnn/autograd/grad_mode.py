@@ -20,12 +20,15 @@ _set_modes = _C._set_modes
 
 
 class _Mode:
-    """Enter and leave a pair of modes; nested use of one object is fine."""
+    """Enter and leave a pair of modes; nested use of one object is fine.
+
+    Memory is asked for before the modes change and never on the way out: running out of it leaves no mode behind.
+    """
 
     __slots__ = ("_before",)
 
     def __init__(self) -> None:
-        self._before: list[int] = []
+        self._before: Any = None  # a chain of [modes before, earlier entry]
 
     def _enter(self) -> int:
         raise NotImplementedError
@@ -35,12 +38,15 @@ class _Mode:
         return type(self)()
 
     def __enter__(self) -> None:
-        self._before.append(self._enter())
+        entry = [None, self._before]
+        entry[0] = self._enter()
+        self._before = entry
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        _set_modes(self._before.pop())
+        modes, self._before = self._before
+        _set_modes(modes)
 
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Decorate: the function's body runs inside the mode."""
@@ -155,7 +161,9 @@ class set_grad_enabled(_Mode):  # noqa: N801
             raise TypeError(f"set_grad_enabled(): argument 'mode' must be bool, not {type(mode).__name__}")
         super().__init__()
         self.mode = mode
-        self._before.append(_set_modes(self.mode, _C.is_inference_mode_enabled()))
+        entry: Any = [None, None]
+        entry[0] = _set_modes(mode, _C.is_inference_mode_enabled())
+        self._before = entry
 
     def clone(self) -> _Mode:
         """A fresh manager with the same setting."""
@@ -166,5 +174,6 @@ class set_grad_enabled(_Mode):  # noqa: N801
 
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Decorate: constructing the manager switched at once, which is undone here."""
-        _set_modes(self._before.pop())
+        modes, self._before = self._before
+        _set_modes(modes)
         return super().__call__(function)

@@ -47,10 +47,11 @@ class ComposedOptimizer(Optimizer):
         return loss
 
     def _one(self, p: Any, grad: Any, group: dict[str, Any]) -> None:
-        own = self.state[p]
+        own = self.state.get(p)
         if not own:
-            own["step"] = start_step()
+            own = {"step": start_step()}
             self._start(p, own, group)
+            self.state[p] = own  # now that all of it is there
         if group["maximize"]:
             grad = -grad
         own["step"] += 1

@@ -110,13 +110,15 @@ class Adam(Optimizer):
 
     def _fresh(self, p: Any) -> dict[str, Any]:
         """The state dict of a parameter before its first step."""
-        own: dict[str, Any] = self.state[p]
-        own["step"] = start_step()
-        own["exp_avg"] = fastnn.zeros_like(p, requires_grad=False)
-        own["exp_avg_sq"] = fastnn.zeros_like(p, requires_grad=False)
-        return own
+        return self._keep(p, "exp_avg", "exp_avg_sq")
 
     def _fresh_amsgrad(self, p: Any) -> dict[str, Any]:
-        own = self._fresh(p)
-        own["max_exp_avg_sq"] = fastnn.zeros_like(p, requires_grad=False)
+        return self._keep(p, "exp_avg", "exp_avg_sq", "max_exp_avg_sq")
+
+    def _keep(self, p: Any, *names: str) -> dict[str, Any]:
+        """Zeros under these names, in the optimizer's state once all are there: no half state where memory runs out."""
+        own = {**self.state.get(p, {}), "step": start_step()}
+        for name in names:
+            own[name] = fastnn.zeros_like(p, requires_grad=False)
+        self.state[p] = own
         return own

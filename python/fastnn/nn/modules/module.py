@@ -259,9 +259,13 @@ class Module(CallMixin, ChangeMixin, StateDictMixin):
     def _members(self, table: str, named: str, recurse: bool) -> Iterator[Any]:
         """The values of a named walk; classes that walk as Module does need no names for it."""
         cls, found = type(self), None
-        if recurse and all(getattr(cls, n) is getattr(Module, n) for n in (named, "_named_members")):
+        if recurse and getattr(cls, named) is getattr(Module, named) and cls._named_members is Module._named_members:
             found = _C._module_tensors(self, table)
-        yield from (value for _, value in getattr(self, named)(recurse=recurse)) if found is None else found
+        if found is not None:
+            yield from found
+            return
+        for _, value in getattr(self, named)(recurse=recurse):
+            yield value
 
     def get_submodule(self, target: str) -> Module:
         """The module at a dotted path ("" is this one)."""
