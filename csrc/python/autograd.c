@@ -15,7 +15,8 @@ PyObject *fnn_grad_object(fnn_meta *m) {
         fnn_tensor_ref(&t, held); /* counted: without an object the gradient stays where it is */
         PyObject *o = fnn_wrap(&t);
         if (!o) return NULL;
-        if (m->grad_handle || m->grad != held || held->storage != TENSOR(o)->storage) { /* making it may have collected garbage, and run anybody's code */
+        /* Making it may have collected garbage, and run anybody's code. */
+        if (m->grad_handle || m->grad != held || held->storage != TENSOR(o)->storage) {
             Py_DECREF(o);
             return fnn_grad_object(m);
         }
@@ -30,6 +31,7 @@ PyObject *fnn_get_grad(PyObject *self, void *unused) {
     if (!m || !m->grad) Py_RETURN_NONE;
     PyObject *grad = fnn_grad_object(m);
     if (grad) fnn_track(self);
+    if (!grad && !PyErr_Occurred()) Py_RETURN_NONE; /* dropped by somebody's code meanwhile */
     return grad;
 }
 
