@@ -146,8 +146,8 @@ fnn_status fnn_copy_slices_backward(fnn_node *n, fnn_backcall *b) {
         status = fnn_empty(&slice_copy, slice.dtype, slice.ndim, slice.shape);
         if (!status) status = fnn_copy_into(&slice_copy, &slice);
     }
-    bool need[FNN_MAX_IN] = {true};
-    for (int i = 1; i < inner->n_in; i++) need[i] = b->need[i];
+    bool need[FNN_MAX_IN]; /* none for a base that wanted none: then the op kept nothing for it either */
+    for (int i = 0; i < inner->n_in; i++) need[i] = b->need[i];
     if (!status) {
         const fnn_tensor *dy = &slice_copy;
         status = fnn_node_backward(inner, &dy, need, dx);
