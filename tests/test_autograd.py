@@ -95,7 +95,7 @@ y = w1 * 1; v = y.view(2, 2); y.mul_(3); v.sum().backward(); w1.grad
 y = w1 * 1; v = y[1:3]; v.mul_(5); v.sum().backward(); w1.grad
 x = torch.ones(3) * 2; v = x[1:]; v.mul_(w1.sum()); (x * x).sum().backward(); w1.grad
 x = torch.ones(3) * 2; v = x[1:]; v.add_(w1.sum()).mul_(w1.mean()); v.sum().backward(); w1.grad
-x = torch.ones(3) * 2; v = x[1:]; u = x[:2]; v.mul_(w1.sum()); u.mul_(w1.mean()); (x * x).sum().backward(); w1.grad
+x = torch.ones(3) * 2; v = x[1:]; v.mul_(w1.sum()); u = x[:2]; u.mul_(w1.mean()); (x * x).sum().backward(); w1.grad
 x = torch.ones(3) * 2; v = x[1:]; u = v[:1]; u.mul_(w1.sum()); (v * v).sum().backward(); w1.grad
 x = torch.ones(3) * 2; v = x[1:]; v.div_(w1.sum()); g = torch.autograd.grad(x.sum(), w1); g[0]
 y = w2 * 1; y.t()[0].mul_(0); y.sum().backward(); w2.grad
