@@ -98,7 +98,8 @@ def environment(reports: Path, leaks: bool = False) -> dict[str, str]:
         "ASAN_OPTIONS": ":".join(address),
         "UBSAN_OPTIONS": f"{shared}:print_stacktrace=1",
     }
-    if leaks:  # Python's own allocator hides from the leak check what its blocks point to
+    if leaks:  # Python's own allocator hides from the leak check what its blocks point to; its frames have no frame pointers to follow
+        more["ASAN_OPTIONS"] += ":fast_unwind_on_malloc=0"
         more |= {"PYTHONMALLOC": "malloc", "LSAN_OPTIONS": "print_suppressions=0"}
     return {**os.environ, **more}
 
@@ -124,7 +125,7 @@ def losses(code: str) -> dict[str, int]:
         if "LeakSanitizer" not in report:
             sys.exit("during the leak check:\n" + report)
         for loss in re.split(r"\n(?=(?:Direct|Indirect) leak)", report)[1:]:
-            lines = "\n".join(re.findall(r"in (\w+ \S*/csrc/\S+)", loss))
+            lines = "\n".join(re.findall(r"in (\w+ (?:\S*/)?csrc/\S+)", loss))
             found[lines] = found.get(lines, 0) + int(loss.split(" byte(s) in ")[1].split()[0])
     found.pop("", None)  # the interpreter's own
     return found
