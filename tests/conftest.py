@@ -6,6 +6,7 @@ Does not: hold assertions or sample inputs. Read next: support.py (comparisons),
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -21,6 +22,9 @@ import torch  # noqa: E402  (real PyTorch: the oracle)
 from support import data_dir  # noqa: E402
 
 import fastnn  # noqa: E402
+
+# A shell starts what runs in the background with SIGINT ignored, and children would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 LIBRARIES: dict[str, Any] = {"torch": torch, "fastnn": fastnn}
 
