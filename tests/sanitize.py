@@ -133,14 +133,14 @@ def losses(code: str) -> dict[str, int]:
 
 def leaks_of(code: str) -> list[str]:
     few, many = (losses(code.replace("{steps}", str(n))) for n in (STEPS, 2 * STEPS))
-    return [f"ERROR: lost {n - few.get(lines, 0)} times in {STEPS} steps:\n{lines}" for lines, n in many.items() if n - few.get(lines, 0) >= STEPS]
+    return [f"ERROR: lost {n - few.get(lines, 0)} times in {STEPS} steps:\n{lines}" for lines, n in many.items() if n - few.get(lines, 0) >= 0.75 * STEPS]
 
 
 def check_the_checker() -> None:
     for what, code in ACCIDENTS.items():
         if not run_code(START + code):
             sys.exit(f"the sanitizer does not report: {what}")
-    if not leaks_of(LOSING):
+    if not any(leaks_of(LOSING) for _ in range(3)):  # (a stale copy of a pointer anywhere in memory hides its block from the search)
         sys.exit("the sanitizer does not report: tensors never freed")
     if unfounded := run_code(START + "print(x, z)"):
         sys.exit("the sanitizer reports where nothing is wrong:\n" + unfounded[0])
