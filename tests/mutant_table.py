@@ -142,7 +142,7 @@ MUTANTS = (
     Mutant(
         "no_grad stays on after an exception",
         "python/fastnn/autograd/grad_mode.py",
-        (("    ) -> None:\n        _set_modes(self._before.pop())\n", "    ) -> None:\n        before = self._before.pop()\n        if kind is None:\n            _set_modes(before)\n"),),
+        (("    ) -> None:\n        modes, self._before = self._before\n        _set_modes(modes)\n", "    ) -> None:\n        modes, self._before = self._before\n        if kind is None:\n            _set_modes(modes)\n"),),
         (("tests/test_autograd_modes.py", ""),),
     ),
     # --- memory ---
