@@ -26,6 +26,7 @@ COMPILER = shlex.split(os.environ.get("CC", "cc"))
 TESTS = ROOT / "tests"
 COVERED = [TESTS / "nn", TESTS / "optim", TESTS / "io", TESTS / "test_indexing.py", TESTS / "test_tensor_api.py"]
 COVERED += [*sorted(TESTS.glob("test_kernels*.py")), TESTS / "test_autograd.py", TESTS / "test_autograd_modes.py"]
+COVERED += [TESTS / "hostile", *(TESTS / f"test_{name}.py" for name in ("ops", "errors", "hostile_tables", "random", "layouts"))]
 LEFT_OUT = "tests/test_kernels_readme.py::test_the_example_prints_what_the_readme_says"  # 2000 steps, minutes here, of pairs other tests cover
 
 # What no test can see the library do, done from outside; the pool, the storage and the collector must each have told the sanitizer enough.
