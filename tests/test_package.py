@@ -217,7 +217,10 @@ def test_ctrl_c_ends_a_loop_with_keyboard_interrupt() -> None:
     assert p.stdout is not None
     assert p.stdout.readline().strip() == "go"
     p.send_signal(signal.SIGINT)
-    _, err = p.communicate(timeout=30)
+    try:
+        _, err = p.communicate(timeout=30)
+    finally:
+        p.kill()
     assert "KeyboardInterrupt" in err
 
 

@@ -179,11 +179,12 @@ def test_signals_from_outside(number: signal.Signals, work: str) -> None:
     child = start(f"print('ready', flush=True)\nwhile True:\n    {work}")
     time.sleep(0.05)
     child.send_signal(number)
-    _, errors = child.communicate(timeout=DEADLINE)
+    try:
+        _, errors = child.communicate(timeout=DEADLINE)
+    finally:
+        child.kill()  # its loop has no end
     assert child.returncode == -number, errors
     assert ("KeyboardInterrupt" in errors) == (number == signal.SIGINT)
-
-
 
 
 def test_ctrl_c_at_any_moment_of_fastnn_train(tmp_path: Path) -> None:
