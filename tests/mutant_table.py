@@ -36,7 +36,7 @@ MUTANTS = (
     ),
     Mutant(
         "a node visited before its parents",
-        "csrc/graph/backward.c",
+        "csrc/graph/visits.c",
         (("seq(w->heap[(at - 1) / 2]) < seq(v)", "seq(w->heap[(at - 1) / 2]) > seq(v)"),),
         ((AUTOGRAD, ""),),
     ),

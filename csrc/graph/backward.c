@@ -4,62 +4,10 @@
  * has edges to, everything that reaches a node has arrived when it is taken. Gradients that meet are added in the order of
  * arrival, as torch adds them. Accumulators wait aside until the heap is empty. A walk with captures first enters all nodes that
  * lead to one and then stays among them; other walks enter a node when the first gradient arrives. */
-#include <string.h>
-
 #include "../core/pool.h"
-#include "graph.h"
+#include "walk.h"
 
-typedef struct walk {
-    fnn_visit **heap; /* largest seq first. Nodes are not counted, leaves neither: the roots, which are, hold the graph */
-    int64_t n, capacity;
-    fnn_visit *leaves, **last_leaf; /* accumulators reached, in order of arrival */
-    fnn_visit *seconds;             /* of nodes that were in use by another walk when this one met them */
-    fnn_capture *captures;
-    int n_captures;
-    bool retain_graph;
-} walk;
-
-/* ---- heap ---- */
-
-static uint64_t seq(const fnn_visit *v) { return v->node->seq; }
-
-static fnn_status heap_push(walk *w, fnn_visit *v) {
-    if (w->n == w->capacity) {
-        int64_t capacity = w->capacity ? 2 * w->capacity : 64;
-        fnn_visit **grown = fnn_pool_alloc(sizeof *grown * (size_t)capacity);
-        if (!grown) return fnn_fail(FNN_ERR_MEMORY, "backward: out of memory for the queue of nodes");
-        if (w->heap) {
-            memcpy(grown, w->heap, sizeof *grown * (size_t)w->n);
-            fnn_pool_free(w->heap, sizeof *grown * (size_t)w->capacity);
-        }
-        w->heap = grown;
-        w->capacity = capacity;
-    }
-    int64_t at = w->n++;
-    while (at > 0 && seq(w->heap[(at - 1) / 2]) < seq(v)) {
-        w->heap[at] = w->heap[(at - 1) / 2];
-        at = (at - 1) / 2;
-    }
-    w->heap[at] = v;
-    return FNN_OK;
-}
-
-static fnn_visit *heap_pop(walk *w) {
-    fnn_visit *top = w->heap[0], *last = w->heap[--w->n];
-    int64_t at = 0;
-    for (;;) {
-        int64_t child = 2 * at + 1;
-        if (child >= w->n) break;
-        if (child + 1 < w->n && seq(w->heap[child + 1]) > seq(w->heap[child])) child++;
-        if (seq(w->heap[child]) < seq(last)) break;
-        w->heap[at] = w->heap[child];
-        at = child;
-    }
-    if (w->n) w->heap[at] = last;
-    return top;
-}
-
-/* ---- gradients in flight ---- */
+/* ---- gradients on their way ---- */
 
 /* Nobody else can see this memory, so it may be written. */
 static bool sole_owner(const fnn_tensor *t) {
@@ -67,124 +15,9 @@ static bool sole_owner(const fnn_tensor *t) {
            !t->storage->release && fnn_is_dense(t);
 }
 
-/* The node's part in this walk; NULL: it has none yet. */
-static fnn_visit *find(const walk *w, fnn_node *node) {
-    if (node->own.walk == w) return &node->own;
-    fnn_visit *v = w->seconds;
-    while (v && (v->node != node || !v->walk)) v = v->next_second;
-    return v;
-}
-
-/* Another walk has the node's own part: one beside it. */
-static fnn_visit *second(walk *w, fnn_node *node) {
-    fnn_visit *v = fnn_pool_alloc(sizeof *v + sizeof *v->dy * (size_t)node->n_out);
-    if (!v) return NULL;
-    *v = (fnn_visit){.node = node, .dy = (fnn_tensor *)(v + 1), .next_second = w->seconds};
-    w->seconds = v;
-    return v;
-}
-
-/* The node's part in this walk; a new one gets slots for output gradients and a place in the queue. NULL: out of memory. */
-static fnn_visit *enter(walk *w, fnn_node *node) {
-    fnn_visit *v = find(w, node);
-    if (v) return v;
-    v = node->own.walk ? second(w, node) : &node->own;
-    if (!v) {
-        fnn_fail(FNN_ERR_MEMORY, "backward: out of memory for a node that another walk is using");
-        return NULL;
-    }
-    for (int i = 0; i < node->n_out; i++) v->dy[i].data = NULL; /* nothing has arrived */
-    if (fnn_is_accumulator(node)) {
-        v->next_leaf = NULL;
-        *w->last_leaf = v;
-        w->last_leaf = &v->next_leaf;
-    } else if (heap_push(w, v)) {
-        return NULL;
-    }
-    v->walk = w;
-    return v;
-}
-
-static void leave(fnn_visit *v) {
-    for (int i = 0; i < v->node->n_out; i++)
-        if (v->dy[i].data) fnn_tensor_unref(&v->dy[i]);
-    v->walk = NULL;
-}
-
-static void free_seconds(walk *w) {
-    while (w->seconds) {
-        fnn_visit *v = w->seconds;
-        w->seconds = v->next_second;
-        fnn_pool_free(v, sizeof *v + sizeof *v->dy * (size_t)v->node->n_out);
-    }
-}
-
-/* ---- captures: which nodes are walked ---- */
-
-/* Whether this walk takes a gradient to an edge. */
-static bool wants(const walk *w, const fnn_edge *edge) { return edge->node && (!w->n_captures || find(w, edge->node)); }
-
-/* Asked in increasing order of numbers: then of a node's inputs, only those that lead to a capture are still in the walk. */
-static bool leads_to_capture(const walk *w, const fnn_node *n) {
-    for (int k = 0; k < w->n_captures; k++)
-        if (w->captures[k].edge.node == n) return true;
-    for (int i = 0; i < n->n_in; i++)
-        if (wants(w, &n->edges[i])) return true;
-    return false;
-}
-
-static void keep_captured_leaves(walk *w) {
-    fnn_visit *v = w->leaves;
-    w->last_leaf = &w->leaves;
-    while (v) {
-        fnn_visit *next = v->next_leaf;
-        if (leads_to_capture(w, v->node)) {
-            *w->last_leaf = v;
-            w->last_leaf = &v->next_leaf;
-        } else {
-            leave(v);
-        }
-        v = next;
-    }
-    *w->last_leaf = NULL;
-}
-
-/* Enters the nodes from which a capture can be reached: as in torch the others are not visited, so their saved tensors may be
- * gone or changed, and are kept. */
-static fnn_status enter_wanted(walk *w, const fnn_edge *roots, int n) {
-    walk seen = {0};
-    fnn_status status = FNN_OK;
-    for (int i = 0; i < n; i++)
-        if (!status && roots[i].node && !enter(w, roots[i].node)) status = FNN_ERR_MEMORY;
-    while (w->n) {
-        fnn_visit *v = heap_pop(w);
-        for (int i = 0; i < v->node->n_in; i++)
-            if (!status && v->node->edges[i].node && !enter(w, v->node->edges[i].node)) status = FNN_ERR_MEMORY;
-        if (!status) status = heap_push(&seen, v); /* in decreasing order, so the heap is a sorted list */
-        if (status) leave(v);
-    }
-    keep_captured_leaves(w);
-    int64_t first = seen.n; /* those kept move to the end of the list */
-    for (int64_t at = seen.n - 1; at >= 0; at--) {
-        fnn_visit *v = seen.heap[at];
-        if (!status && leads_to_capture(w, v->node))
-            seen.heap[--first] = v;
-        else
-            leave(v);
-    }
-    if (w->heap) fnn_pool_free(w->heap, sizeof *w->heap * (size_t)w->capacity);
-    w->heap = seen.heap;
-    w->capacity = seen.capacity;
-    w->n = seen.n - first;
-    if (w->n) memmove(w->heap, w->heap + first, sizeof *w->heap * (size_t)w->n);
-    return status;
-}
-
-/* ---- gradients on their way ---- */
-
 /* Adds grad (taken over) to what has arrived at an edge. */
-static fnn_status deliver(walk *w, const fnn_edge *edge, fnn_tensor *grad) {
-    fnn_visit *v = enter(w, edge->node);
+static fnn_status deliver(fnn_walk_state *w, const fnn_edge *edge, fnn_tensor *grad) {
+    fnn_visit *v = fnn_visit_enter(w, edge->node);
     if (!v) {
         fnn_tensor_unref(grad);
         return FNN_ERR_MEMORY;
@@ -271,9 +104,9 @@ fnn_status fnn_node_backward(fnn_node *n, const fnn_tensor *const *dy, const boo
 }
 
 /* select, slice and index add straight into a gradient that is being collected, instead of making a mostly empty one. */
-static bool try_backward_into(walk *w, fnn_node *n, const fnn_tensor *const *dy, fnn_status *status) {
+static bool try_backward_into(fnn_walk_state *w, fnn_node *n, const fnn_tensor *const *dy, fnn_status *status) {
     fnn_node *target = n->edges[0].node;
-    fnn_visit *v = n->op && n->op->backward_into && target && !n->freed ? find(w, target) : NULL;
+    fnn_visit *v = n->op && n->op->backward_into && target && !n->freed ? fnn_visit_find(w, target) : NULL;
     if (!v) return false;
     fnn_tensor *slot = &v->dy[n->edges[0].nr];
     for (int i = 1; i < n->n_in; i++)
@@ -289,7 +122,7 @@ static bool try_backward_into(walk *w, fnn_node *n, const fnn_tensor *const *dy,
     return true;
 }
 
-static fnn_status run_node(walk *w, fnn_node *n, const fnn_tensor *const *dy, const bool *need, fnn_tensor *dx) {
+static fnn_status run_node(fnn_walk_state *w, fnn_node *n, const fnn_tensor *const *dy, const bool *need, fnn_tensor *dx) {
     fnn_status status = FNN_OK;
     if (try_backward_into(w, n, dy, &status)) return status;
     for (int i = 0; i < n->n_in; i++) fnn_tensor_clear(&dx[i]);
@@ -341,7 +174,7 @@ static fnn_status accumulate_grad(fnn_meta *m, fnn_tensor *grad, bool take) {
 }
 
 /* Hooks and retain_grad on a node's finished output gradients, then captures. */
-static fnn_status finish_gradients(walk *w, fnn_visit *v) {
+static fnn_status finish_gradients(fnn_walk_state *w, fnn_visit *v) {
     fnn_node *n = v->node;
     for (int i = 0; i < n->n_out; i++) {
         fnn_tensor *dy = &v->dy[i];
@@ -364,7 +197,7 @@ static void end_run(fnn_node *n, bool drop) {
     if (n->inner) fnn_node_free_saved(n->inner);
 }
 
-static fnn_status visit(walk *w, fnn_visit *v) {
+static fnn_status visit(fnn_walk_state *w, fnn_visit *v) {
     fnn_node *n = v->node;
     FNN_TRY(finish_gradients(w, v));
     enum { FEW = 8 };
@@ -384,7 +217,7 @@ static fnn_status visit(walk *w, fnn_visit *v) {
         arrived |= dy[i] != NULL;
     }
     for (int i = 0; i < n->n_in; i++) {
-        need[i] = wants(w, &n->edges[i]);
+        need[i] = fnn_walk_wants(w, &n->edges[i]);
         any |= need[i];
     }
     fnn_status status = FNN_OK;
@@ -399,7 +232,7 @@ static fnn_status visit(walk *w, fnn_visit *v) {
 
 /* ---- leaves ---- */
 
-static fnn_status finish_leaf(walk *w, fnn_visit *v) {
+static fnn_status finish_leaf(fnn_walk_state *w, fnn_visit *v) {
     const fnn_node *n = v->node;
     FNN_TRY(finish_gradients(w, v));
     if (w->n_captures || !v->dy[0].data) return FNN_OK;
@@ -409,25 +242,25 @@ static fnn_status finish_leaf(walk *w, fnn_visit *v) {
 }
 
 /* Takes all nodes that the seeds reach, then the leaves. */
-static fnn_status walk_nodes(walk *w, fnn_status status) {
+static fnn_status walk_nodes(fnn_walk_state *w, fnn_status status) {
     while (w->n) {
-        fnn_visit *v = heap_pop(w);
+        fnn_visit *v = fnn_heap_pop(w);
         if (!status) status = visit(w, v);
-        leave(v);
+        fnn_visit_leave(v);
     }
     while (w->leaves) {
         fnn_visit *v = w->leaves;
         w->leaves = v->next_leaf;
         if (!status) status = finish_leaf(w, v);
-        leave(v);
+        fnn_visit_leave(v);
     }
-    free_seconds(w);
-    if (w->heap) fnn_pool_free(w->heap, sizeof *w->heap * (size_t)w->capacity);
+    fnn_free_seconds(w);
+    fnn_heap_free(w);
     return status;
 }
 
 fnn_status fnn_walk(const fnn_tensor *const *roots, fnn_tensor *seeds, int n, bool retain_graph, fnn_capture *captures, int n_captures) {
-    walk w = {.captures = captures, .n_captures = n_captures, .retain_graph = retain_graph};
+    fnn_walk_state w = {.captures = captures, .n_captures = n_captures, .retain_graph = retain_graph};
     w.last_leaf = &w.leaves;
     fnn_edge one, *edges = n > 1 ? fnn_pool_alloc(sizeof *edges * (size_t)n) : &one; /* counted: they keep the graph until the end */
     fnn_modes before = fnn_mode;
@@ -438,9 +271,9 @@ fnn_status fnn_walk(const fnn_tensor *const *roots, fnn_tensor *seeds, int n, bo
         status = fnn_gradient_edge(roots[held], &edges[held]);
         if (!status) held++;
     }
-    if (!status && n_captures) status = enter_wanted(&w, edges, n);
+    if (!status && n_captures) status = fnn_enter_wanted(&w, edges, n);
     for (int i = 0; i < n; i++) {
-        if (!status && wants(&w, &edges[i]))
+        if (!status && fnn_walk_wants(&w, &edges[i]))
             status = deliver(&w, &edges[i], &seeds[i]);
         else
             fnn_tensor_unref(&seeds[i]);

@@ -9,7 +9,7 @@
  * Deliberately not here: gradients of gradients (backwards work on raw tensors). Nothing here knows Python: hooks and
  * functions written in the host language are foreign objects behind fnn_foreign.
  *
- * Read next: apply.c (recording), backward.c (the walk), inplace.c (writes into views). */
+ * Read next: apply.c (recording), backward.c (the walk; what its files share is in walk.h), inplace.c (writes into views). */
 #ifndef FNN_GRAPH_H
 #define FNN_GRAPH_H
 
