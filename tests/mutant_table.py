@@ -112,7 +112,7 @@ MUTANTS = (
     Mutant(
         "a version counter not bumped in one in-place op",
         "csrc/python/random_fill.c",
-        (("    fnn_fill_random(t, gen, draw);\n    fnn_tensor_bump(t);\n", "    fnn_fill_random(t, gen, draw);\n"),),
+        (("        fnn_fill_random(t, gen, draw);\n        fnn_tensor_bump(t);\n", "        fnn_fill_random(t, gen, draw);\n"),),
         (("tests/test_versions.py", ""),),
     ),
     Mutant(

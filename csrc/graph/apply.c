@@ -47,7 +47,15 @@ static unsigned kept_inputs(const fnn_op *op, int n_in, const bool *need) {
     return keep;
 }
 
-/* Fills a fresh node from a call that has run: geometry, edges, saved tensors. */
+static void keep_extra(fnn_node *n, fnn_call *c) {
+    for (int i = 0; i < c->op->n_extra; i++) {
+        if (!c->extra[i].data) continue;
+        n->saved[n->n_saved++] = (fnn_saved){.t = c->extra[i], .place = c->n_in + c->n_out + i}; /* moved */
+        fnn_tensor_clear(&c->extra[i]);
+    }
+}
+
+/* Fills a fresh node: geometry, edges, saved tensors. `out`: the results, or in place what is going to be written. */
 static fnn_status fill_node(fnn_node *n, fnn_call *c, const bool *need, unsigned keep, const fnn_tensor *out) {
     const fnn_op *op = c->op;
     if (op->grad_name_of) n->name = op->grad_name_of(c);
@@ -66,16 +74,12 @@ static fnn_status fill_node(fnn_node *n, fnn_call *c, const bool *need, unsigned
         n->out_geom[i] = fnn_geom_of(&out[i]);
         if (i < 8 && (op->save_out >> i & 1)) FNN_TRY(save(n, c->n_in + i, &out[i]));
     }
-    for (int i = 0; i < op->n_extra; i++) {
-        if (!c->extra[i].data) continue;
-        n->saved[n->n_saved++] = (fnn_saved){.t = c->extra[i], .place = c->n_in + c->n_out + i}; /* moved */
-        fnn_tensor_clear(&c->extra[i]);
-    }
+    keep_extra(n, c);
     fnn_node_stamp(n);
     return FNN_OK;
 }
 
-/* A node for a call that has run: geometry, edges, saved tensors. NULL: *status says why. */
+/* A filled node for a call. NULL: *status says why. */
 static fnn_node *node_of(fnn_call *c, const bool *need, const fnn_tensor *out, fnn_status *status) {
     unsigned keep = kept_inputs(c->op, c->n_in, need);
     int n_saved = __builtin_popcount(keep) + __builtin_popcount(c->op->save_out) + c->op->n_extra;
@@ -181,31 +185,57 @@ fnn_status fnn_apply(fnn_op_id id, fnn_tensor *out, const fnn_tensor *const *in,
 
 /* ---- in place ---- */
 
-/* Records a write that has run: the node reads `self` as its output, then self's history starts at it. `original`: what self
- * held before, where a gradient needs that (data NULL: none does). Other inputs that look at self's memory were saved as they
- * are now; they count as saved before the write, so that backward refuses them. */
-static fnn_status record_inplace(fnn_call *c, fnn_tensor *self, const bool *need, const fnn_tensor *original) {
-    fnn_status status;
-    fnn_node *n = node_of(c, need, self, &status);
-    if (!n) return status;
+/* A write's record, made before it: afterwards nothing can fail. */
+typedef struct write_record {
+    fnn_node *node, *base; /* the write's own; the new history of the base where self is a view */
+} write_record;
+
+static void drop_record(write_record *r) {
+    fnn_node_unref(r->node);
+    fnn_node_unref(r->base);
+}
+
+/* The node saves a copy of what self holds, where a gradient needs that. Other inputs that look at self's memory are saved as
+ * before the write, so that backward refuses them. */
+static fnn_status keep_original(fnn_node *n, const fnn_tensor *self) {
     for (int i = 0; i < n->n_saved; i++) {
         fnn_saved *s = &n->saved[i];
-        if (s->place == 0 && original->data) {
-            fnn_tensor_unref(&s->t);
-            fnn_tensor_ref_data(&s->t, original);
-            s->version = fnn_tensor_version(original);
-        } else if (s->place > 0 && s->place < c->n_in && s->t.version == self->version) {
-            s->version--;
+        if (s->place != 0) continue;
+        fnn_tensor original;
+        FNN_TRY(fnn_empty(&original, self->dtype, self->ndim, self->shape));
+        fnn_status status = fnn_copy_into(&original, self);
+        if (status) {
+            fnn_tensor_unref(&original);
+            return status;
         }
+        fnn_tensor_unref(&s->t);
+        s->t = original;
+        s->version = fnn_tensor_version(&original);
     }
-    status = fnn_rebase_history(self, n);
-    fnn_node_unref(n);
+    return FNN_OK;
+}
+
+static fnn_status prepare_record(fnn_call *c, fnn_tensor *self, write_record *r) {
+    bool need[FNN_MAX_IN];
+    wanted(c->op, c->in, c->n_in, need);
+    fnn_status status;
+    r->node = node_of(c, need, self, &status);
+    if (!status) status = keep_original(r->node, self);
+    if (!status) status = fnn_prepare_history(self, r->node, &r->base);
     return status;
 }
 
-/* Runs the planned op into fresh memory and copies the result over self: for results of another dtype or layout. */
+/* The write has run: its results are saved, and self's history starts at it. */
+static void finish_record(fnn_call *c, fnn_tensor *self, write_record *r) {
+    keep_extra(r->node, c);
+    for (int i = 0; i < r->node->n_saved; i++)
+        if (r->node->saved[i].place == c->n_in) r->node->saved[i].version = fnn_tensor_version(self);
+    fnn_start_history(self, r->node, r->base);
+}
+
+/* Runs the checked op into fresh memory and copies the result over self: for results of another dtype or layout. */
 static fnn_status run_and_copy(fnn_call *c, fnn_tensor *self) {
-    FNN_TRY(fnn_run_planned(c));
+    FNN_TRY(fnn_run_checked(c));
     fnn_tensor result = *c->out;
     bool to_integer = fnn_dtype_is_float(result.dtype) && !fnn_dtype_is_float(self->dtype);
     if (to_integer || (self->dtype == FNN_BOOL && result.dtype != FNN_BOOL)) {
@@ -223,19 +253,23 @@ static fnn_status run_and_copy(fnn_call *c, fnn_tensor *self) {
     return status;
 }
 
-static fnn_status run_in_place(fnn_call *c, fnn_tensor *self) {
-    if (c->op->flags & FNN_F_WRITES) {
-        c->inplace = true;
-        return fnn_run_call(c);
-    }
+/* Whatever may be refused is: nothing is written before. */
+static fnn_status check_write(fnn_call *c, const fnn_tensor *self) {
+    c->inplace = c->op->flags & FNN_F_WRITES;
     FNN_TRY(c->op->plan(c));
-    if (!fnn_same_shape(c->out, self))
+    if (!c->inplace && !fnn_same_shape(c->out, self))
         return fnn_fail(FNN_ERR_RUNTIME, "%s_: output with shape %s doesn't match the broadcast shape %s", c->op->name,
                         fnn_shape_of(self), fnn_shape_of(c->out));
-    if (!(c->op->flags & FNN_F_ELEMENTWISE) || c->out->dtype != self->dtype) return run_and_copy(c, self);
-    c->inplace = true;
-    c->keep = self;
-    return fnn_run_planned(c);
+    return c->op->inspect ? c->op->inspect(c) : FNN_OK;
+}
+
+static fnn_status run_write(fnn_call *c, fnn_tensor *self) {
+    if (!c->inplace) {
+        if (!(c->op->flags & FNN_F_ELEMENTWISE) || c->out->dtype != self->dtype) return run_and_copy(c, self);
+        c->inplace = true;
+        c->keep = self;
+    }
+    return fnn_run_checked(c);
 }
 
 fnn_status fnn_apply_inplace_op(const fnn_op *op, fnn_tensor *self, const fnn_tensor *const *in, int n_in, const fnn_attrs *attrs) {
@@ -250,21 +284,15 @@ fnn_status fnn_apply_inplace_op(const fnn_op *op, fnn_tensor *self, const fnn_te
     if (save && (self->flags & FNN_T_VIEW_NO_GRAD))
         return fnn_fail(FNN_ERR_RUNTIME, "%s_: A view was created in no_grad mode and is being modified inplace with grad mode enabled. "
                                          "Clone the view, or create and modify it in the same mode.", op->name);
-    bool need[FNN_MAX_IN];
-    fnn_tensor original = {0};
-    if (save) {
-        wanted(op, in, n_in, need);
-        if (kept_inputs(op, n_in, need) & 1) {
-            FNN_TRY(fnn_empty(&original, self->dtype, self->ndim, self->shape));
-            FNN_TRY(fnn_copy_into(&original, self));
-        }
-    }
-    fnn_status status = run_in_place(&c, self);
+    write_record record = {0};
+    fnn_status status = check_write(&c, self);
+    if (!status && save) status = prepare_record(&c, self, &record);
+    if (!status) status = run_write(&c, self);
     if (!status) {
         fnn_tensor_bump(self);
-        if (save) status = record_inplace(&c, self, need, &original);
+        if (save) finish_record(&c, self, &record);
     }
-    fnn_tensor_unref(&original);
+    if (save) drop_record(&record);
     for (int i = 0; i < op->n_extra; i++) fnn_tensor_unref(&c.extra[i]);
     return status;
 }

@@ -153,8 +153,10 @@ fnn_status fnn_apply_op(const fnn_op *op, fnn_tensor *out, int n_out, const fnn_
 fnn_status fnn_apply_inplace_op(const fnn_op *op, fnn_tensor *self, const fnn_tensor *const *in, int n_in, const fnn_attrs *attrs);
 /* A foreign node over given inputs and outputs (autograd.Function). Takes `object` over on success. */
 fnn_status fnn_record_foreign(const fnn_foreign *foreign, void *object, const char *name, fnn_tensor *const *in, int n_in, fnn_tensor *out, int n_out);
-/* After an in-place write recorded as `node`: gives self (and, for a view, its base) the new history. */
-fnn_status fnn_rebase_history(fnn_tensor *self, fnn_node *node);
+/* An in-place write recorded as `node`. Before it: all that needs memory, with *base the node of self's base where self is a view,
+ * else NULL. After it, which cannot fail: self (and its base) get the new history. The caller keeps its references. */
+fnn_status fnn_prepare_history(fnn_tensor *self, fnn_node *node, fnn_node **base);
+void fnn_start_history(fnn_tensor *self, fnn_node *node, fnn_node *base);
 /* self may be written: not read-only, not a leaf that wants a gradient, no two indices on one element. */
 fnn_status fnn_check_inplace(const char *op, const fnn_tensor *self);
 fnn_status fnn_check_repeats(const char *op, const fnn_tensor *self); /* the same memory stands for several elements */

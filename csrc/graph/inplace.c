@@ -69,7 +69,8 @@ static void set_history(fnn_meta *m, fnn_node *node) {
     m->requires_grad = false;
 }
 
-static fnn_status rebase_base(const fnn_view *v, fnn_node *inner) {
+/* The base's node for a write into its view v, with all of inner's edges but the first; inner loses them. */
+static fnn_status copy_slices(const fnn_view *v, fnn_node *inner, fnn_node **made) {
     fnn_node *n = fnn_node_new(NULL, inner->n_in, 1, 0, NULL);
     fnn_view *copy = fnn_pool_alloc(sizeof *copy);
     if (!n || !copy) {
@@ -87,6 +88,10 @@ static fnn_status rebase_base(const fnn_view *v, fnn_node *inner) {
     fnn_tensor base = {.meta = v->base, .dtype = v->base_geom.dtype};
     fnn_tensor_set_geometry(&base, v->base_geom.ndim, v->base_geom.shape, v->base_stride);
     fnn_status status = fnn_gradient_edge(&base, &n->edges[0]);
+    if (status) {
+        fnn_node_unref(n);
+        return status;
+    }
     for (int i = 1; i < inner->n_in; i++) {
         n->in_geom[i] = inner->in_geom[i];
         n->edges[i] = inner->edges[i]; /* moved: the walk goes through n */
@@ -95,21 +100,26 @@ static fnn_status rebase_base(const fnn_view *v, fnn_node *inner) {
     if (inner->edges[0].node) fnn_node_unref(inner->edges[0].node);
     inner->edges[0] = (fnn_edge){0};
     fnn_node_stamp(n);
-    if (!status) set_history(v->base, n);
-    fnn_node_unref(n);
-    return status;
+    *made = n;
+    return FNN_OK;
 }
 
-fnn_status fnn_rebase_history(fnn_tensor *self, fnn_node *node) {
+fnn_status fnn_prepare_history(fnn_tensor *self, fnn_node *node, fnn_node **base) {
+    *base = NULL;
     fnn_meta *m = fnn_meta_of(self);
     if (!m) return FNN_ERR_MEMORY;
-    if (!m->view) {
+    return m->view ? copy_slices(m->view, node, base) : FNN_OK;
+}
+
+void fnn_start_history(fnn_tensor *self, fnn_node *node, fnn_node *base) {
+    fnn_meta *m = self->meta;
+    if (!m || !m->view != !base) return; /* during a long write another thread took self from its graph */
+    if (!base) {
         set_history(m, node);
-        return FNN_OK;
+        return;
     }
-    FNN_TRY(rebase_base(m->view, node));
+    set_history(m->view->base, base);
     m->view->version = fnn_tensor_version(self) - 1; /* stale: the node is made anew on demand */
-    return FNN_OK;
 }
 
 /* A tensor over fresh memory with the base's strides; elements the strides skip stay zero. */

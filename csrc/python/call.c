@@ -153,40 +153,55 @@ static PyObject *op_vectorcall(PyObject *self, PyObject *const *args, size_t nar
     return dispatch(op, args, nargs, kwnames);
 }
 
-static PyObject *store_one(PyObject *target, PyObject *value) {
+/* Whether value may be stored in target; writes nothing. */
+static int check_out(PyObject *target, PyObject *value) {
     if (!fnn_is_tensor(target) || !fnn_is_tensor(value)) {
         PyErr_Format(PyExc_TypeError, "out: expected a Tensor, found %s", Py_TYPE(target)->tp_name);
-        return NULL;
+        return -1;
     }
-    fnn_tensor *to = TENSOR(target), *from = TENSOR(value);
-    if (fnn_mode.grad && (fnn_wants_grad(to) || fnn_wants_grad(from)))
-        return PyErr_SetString(PyExc_RuntimeError, "functions with out=... arguments don't support automatic differentiation, "
-                                                   "but one of the arguments requires grad."), NULL;
-    if (!fnn_same_shape(to, from)) {
-        if (to->numel)
-            return PyErr_Format(PyExc_RuntimeError, "out: found shape %s, wanted %s", fnn_shape_of(to), fnn_shape_of(from)), NULL;
-        fnn_tensor fresh;
-        fnn_status status = fnn_empty(&fresh, to->dtype, from->ndim, from->shape);
-        if (status) return fnn_raise(status);
-        fnn_tensor_unref(to);
-        *to = fresh;
+    const fnn_tensor *to = TENSOR(target), *from = TENSOR(value);
+    if (fnn_mode.grad && (fnn_wants_grad(to) || fnn_wants_grad(from))) {
+        PyErr_SetString(PyExc_RuntimeError, "functions with out=... arguments don't support automatic differentiation, "
+                                            "but one of the arguments requires grad.");
+        return -1;
+    }
+    if (!fnn_same_shape(to, from) && to->numel) {
+        PyErr_Format(PyExc_RuntimeError, "out: found shape %s, wanted %s", fnn_shape_of(to), fnn_shape_of(from));
+        return -1;
     }
     fnn_status status = fnn_check_inplace("out", to);
     if (!status) status = fnn_check_repeats("out", to);
-    if (!status) status = fnn_copy_into(to, from);
+    return status ? (fnn_raise(status), -1) : 0;
+}
+
+static int store_one(fnn_tensor *to, const fnn_tensor *from) {
+    fnn_status status = FNN_OK;
+    if (fnn_same_shape(to, from)) {
+        status = fnn_copy_into(to, from);
+    } else { /* an empty one grows */
+        fnn_tensor fresh = {0};
+        status = fnn_empty(&fresh, to->dtype, from->ndim, from->shape);
+        if (!status) status = fnn_copy_into(&fresh, from);
+        if (status) return fnn_tensor_unref(&fresh), fnn_raise(status), -1;
+        fresh.meta = to->meta;
+        to->meta = NULL;
+        fnn_tensor_unref(to);
+        *to = fresh;
+    }
+    if (status) return fnn_raise(status), -1;
     fnn_tensor_bump(to);
-    return status ? fnn_raise(status) : Py_NewRef(target);
+    return 0;
 }
 
 PyObject *fnn_store_out(PyObject *target, PyObject *value) {
-    if (!PyTuple_Check(value)) return store_one(target, value);
-    if (!PyTuple_Check(target) || PyTuple_GET_SIZE(target) != PyTuple_GET_SIZE(value))
-        return PyErr_Format(PyExc_TypeError, "out: expected a tuple of %zd tensors", PyTuple_GET_SIZE(value)), NULL;
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(value); i++) {
-        PyObject *done = store_one(PyTuple_GET_ITEM(target, i), PyTuple_GET_ITEM(value, i));
-        if (!done) return NULL;
-        Py_DECREF(done);
-    }
+    bool several = PyTuple_Check(value);
+    Py_ssize_t n = several ? PyTuple_GET_SIZE(value) : 1;
+    if (several && (!PyTuple_Check(target) || PyTuple_GET_SIZE(target) != n))
+        return PyErr_Format(PyExc_TypeError, "out: expected a tuple of %zd tensors", n), NULL;
+    for (Py_ssize_t i = 0; i < n; i++)
+        if (check_out(several ? PyTuple_GET_ITEM(target, i) : target, several ? PyTuple_GET_ITEM(value, i) : value)) return NULL;
+    for (Py_ssize_t i = 0; i < n; i++)
+        if (store_one(TENSOR(several ? PyTuple_GET_ITEM(target, i) : target), TENSOR(several ? PyTuple_GET_ITEM(value, i) : value))) return NULL;
     return Py_NewRef(target);
 }
 

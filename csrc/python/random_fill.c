@@ -159,17 +159,15 @@ static fnn_status no_gradient(void *object, fnn_backcall *b) {
 static void release_nothing(void *object) { (void)object; }
 static const fnn_foreign constant = {no_gradient, release_nothing};
 
-/* After the write: the tensor's history starts at a node that hands a zero gradient on. */
-static fnn_status record(fnn_tensor *t, const char *grad_name) {
-    fnn_node *node = fnn_node_new(NULL, 1, 1, 0, NULL);
+/* Before the write: a node that hands a zero gradient on, for the tensor's history to start at. *base: see fnn_prepare_history. */
+static fnn_status prepare_record(fnn_tensor *t, const char *grad_name, fnn_node **made, fnn_node **base) {
+    fnn_node *node = *made = fnn_node_new(NULL, 1, 1, 0, NULL);
     if (!node) return FNN_ERR_MEMORY;
     node->name = grad_name;
     node->foreign = &constant;
     node->in_geom[0] = node->out_geom[0] = fnn_geom_of(t);
-    fnn_status status = fnn_gradient_edge(t, &node->edges[0]);
-    if (!status) status = fnn_rebase_history(t, node);
-    fnn_node_unref(node);
-    return status;
+    FNN_TRY(fnn_gradient_edge(t, &node->edges[0]));
+    return fnn_prepare_history(t, node, base);
 }
 
 /* name: without the underscore, for fnn_check_inplace. */
@@ -179,10 +177,15 @@ static PyObject *fill_self(PyObject *self, const char *name, const char *grad_na
     if (fnn_as_generator(generator, &gen)) return NULL;
     fnn_status status = fnn_check_inplace(name, t);
     if (!status) status = fnn_check_repeats(name, t);
-    if (status) return fnn_raise(status);
-    fnn_fill_random(t, gen, draw);
-    fnn_tensor_bump(t);
-    if (fnn_mode.grad && fnn_wants_grad(t)) status = record(t, grad_name);
+    fnn_node *node = NULL, *base = NULL;
+    if (!status && fnn_mode.grad && fnn_wants_grad(t)) status = prepare_record(t, grad_name, &node, &base);
+    if (!status) {
+        fnn_fill_random(t, gen, draw);
+        fnn_tensor_bump(t);
+        if (node) fnn_start_history(t, node, base);
+    }
+    fnn_node_unref(node);
+    fnn_node_unref(base);
     return status ? fnn_raise(status) : Py_NewRef(self);
 }
 
@@ -303,10 +306,16 @@ static PyObject *bernoulli_by_tensor(PyObject *self, PyObject *p, PyObject *gene
     if (!status) status = fnn_broadcast("bernoulli_", &shape, both, 2);
     if (!status && !fnn_same_shape(&shape, t))
         status = fnn_fail(FNN_ERR_RUNTIME, "bernoulli_: output with shape %s doesn't match the broadcast shape %s", fnn_shape_of(t), fnn_shape_of(&shape));
+    fnn_node *node = NULL, *base = NULL;
+    if (!status && fnn_mode.grad && fnn_wants_grad(t)) status = prepare_record(t, "BernoulliBackward0", &node, &base);
     if (!status) status = draw_each(t, TENSOR(p), gen);
+    if (!status && !PyErr_Occurred()) {
+        fnn_tensor_bump(t);
+        if (node) fnn_start_history(t, node, base);
+    }
+    fnn_node_unref(node);
+    fnn_node_unref(base);
     if (PyErr_Occurred()) return NULL;
-    if (!status) fnn_tensor_bump(t);
-    if (!status && fnn_mode.grad && fnn_wants_grad(t)) status = record(t, "BernoulliBackward0");
     return status ? fnn_raise(status) : Py_NewRef(self);
 }
 
