@@ -19,8 +19,11 @@ KINDS = {
     "inputs": "calls that left their inputs alone",
     "repeats": "second runs with the same bits",
     "oracle": "results beside the formula in float64",
+    "route": "results and gradients beside the composition of simple ops",
     "isa": "results and gradients with the bits of scalar",
+    "guards": "results of each length between guards",
     "threads": "results and gradients with the bits of one thread",
+    "overlap": "in-place and overlapping calls beside torch",
     "refused": "wrong calls and dtypes refused as torch refuses them",
 }
 REPORT = "proofs"  # the name of the property on a test's report

@@ -44,7 +44,7 @@ _Key = Any  # numbers, slices, None, ..., tensors, arrays, lists, and tuples of 
 '''
 
 # Signature lines: word -> type.
-WORDS = {"Tensor": "Tensor", "Tensors": "Sequence[Tensor]", "Operand": "_Operand", "int": "_int", "float": "_float", "bool": "_bool", "dtype": "_Dtype", "Generator": "Generator", "ints": "_ints", "tuple": "_ints", "any": "Any"}
+WORDS = {"Tensor": "Tensor", "Tensors": "Sequence[Tensor]", "Operand": "_Operand", "int": "_int", "float": "_float", "bool": "_bool", "dtype": "_Dtype", "Generator": "Generator", "ints": "_ints", "tuple": "_ints", "format": "Any"}
 
 # Parameters of the functions that are no ops, by name.
 PARAMETERS = {

@@ -13,6 +13,11 @@ from typing import Any
 
 import numpy as np
 
+
+def _shape(sizes: tuple[Any, ...]) -> Any:
+    return sizes[0] if sizes and isinstance(sizes[0], tuple) else sizes
+
+
 ORACLES: dict[str, Callable[..., Any]] = {
     "neg": np.negative, "abs": np.abs, "sign": lambda x: np.where(np.isnan(x), 0, np.sign(x)), "square": np.square, "exp": np.exp, "exp2": np.exp2, "expm1": np.expm1, "log": np.log, "log2": np.log2, "log10": np.log10,
     "log1p": np.log1p, "sqrt": np.sqrt, "rsqrt": lambda x: 1 / np.sqrt(x), "reciprocal": lambda x: 1 / x, "sin": np.sin, "cos": np.cos, "tan": np.tan, "asin": np.arcsin, "acos": np.arccos,
@@ -24,6 +29,8 @@ ORACLES: dict[str, Callable[..., Any]] = {
     "pow": lambda a, b: np.power(np.asarray(a, np.float64), b), "where": np.where, "masked_fill": lambda x, m, v: np.where(m, v, x), "lerp": lambda a, b, w: a + w * (b - a),
     "addcmul": lambda a, b, c, value=1: a + value * b * c, "addcdiv": lambda a, b, c, value=1: a + value * b / c, "matmul": np.matmul, "mm": np.matmul, "bmm": np.matmul, "mv": np.matmul, "dot": np.dot,
     "outer": np.outer, "addmm": lambda c, a, b, beta=1, alpha=1: beta * c + alpha * (a @ b), "linear": lambda x, w, b=0.0: x @ w.T + b,
+    "baddbmm": lambda c, a, b, beta=1, alpha=1: beta * c + alpha * (a @ b), "lshift": np.left_shift, "rshift": np.right_shift, "zeros": lambda *n: np.zeros(_shape(n)), "ones": lambda *n: np.ones(_shape(n)),
+    "zeros_like": np.zeros_like, "ones_like": np.ones_like, "full": np.full, "arange": np.arange, "linspace": np.linspace, "eye": np.eye,
 }  # fmt: skip
 
 
@@ -40,6 +47,15 @@ def erf(x: Any) -> Any:
 @oracle
 def erfc(x: Any) -> Any:
     return np.vectorize(math.erfc, otypes=[float])(x)
+
+
+@oracle
+def erfinv(y: Any) -> Any:
+    """Newton's method on erf(x) = y, from x = y; it converges for |y| < 0.99 as erf is concave beyond 0."""
+    x = np.asarray(y, np.float64)
+    for _ in range(60):
+        x = x - (erf(x) - y) * math.sqrt(math.pi) / 2 * np.exp(x * x)
+    return x
 
 
 @oracle
@@ -284,3 +300,46 @@ def lstm(x: Any, h: Any, state: Any, *weights: Any) -> Any:
         h, state = lstm_cell(xt, h, state, *weights)
         outputs.append(h)
     return [np.stack(outputs), h[None], state[None]]
+
+
+def _steps(update: Callable[..., Any], ps: tuple[Any, ...]) -> list[Any]:
+    """Three steps of update(p, gradient, state, number of the step) with the gradients of the table: p * p + step."""
+    states: list[dict[str, Any]] = [{} for _ in ps]
+    for t in range(3):
+        ps = tuple(update(p, p * p + t, state, t + 1) for p, state in zip(ps, states, strict=True))
+    return list(ps)
+
+
+@oracle
+def sgd_step(*ps: Any, lr: float, momentum: float = 0, dampening: float = 0, weight_decay: float = 0, nesterov: bool = False, maximize: bool = False) -> Any:
+    def update(p: Any, g: Any, state: dict[str, Any], t: int) -> Any:
+        g = (-g if maximize else g) + weight_decay * p
+        state["b"] = g if t == 1 else momentum * state["b"] + (1 - dampening) * g
+        return p - lr * (g + momentum * state["b"] if nesterov else state["b"] if momentum else g)
+
+    return _steps(update, ps)
+
+
+def _adam(decoupled: bool, default: float) -> Callable[..., Any]:
+    def f(*ps: Any, lr: float = 1e-3, betas: Any = (0.9, 0.999), eps: float = 1e-8, weight_decay: float = default, amsgrad: bool = False, maximize: bool = False) -> Any:
+        def update(p: Any, g: Any, state: dict[str, Any], t: int) -> Any:
+            g = (-g if maximize else g) + (0 if decoupled else weight_decay * p)
+            p = p * (1 - lr * weight_decay) if decoupled else p
+            state["m"] = betas[0] * state.get("m", 0) + (1 - betas[0]) * g
+            state["v"] = betas[1] * state.get("v", 0) + (1 - betas[1]) * g * g
+            state["top"] = np.maximum(state.get("top", 0), state["v"]) if amsgrad else state["v"]
+            return p - lr * state["m"] / (1 - betas[0] ** t) / (np.sqrt(state["top"] / (1 - betas[1] ** t)) + eps)
+
+        return _steps(update, ps)
+
+    return f
+
+
+ORACLES["adam_step"], ORACLES["adamw_step"] = _adam(False, 0), _adam(True, 0.01)
+
+
+@oracle
+def clip_grad_norm(*ps: Any, max_norm: float, norm_type: float) -> Any:
+    grads = [p * p for p in ps]
+    total = norm(np.concatenate([g.reshape(-1) for g in grads]), norm_type)
+    return [total, *[g * min(1.0, max_norm / (total + 1e-6)) for g in grads]]

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from op_table import Row, Sample
-from support import arr, leaves
+from support import arr, leaves, outcome
 
 LAYOUTS = ("transposed", "sliced", "offset", "expanded")
 
@@ -93,3 +93,23 @@ def forward_backward(lib: Any, row: Row, sample: Sample, dtype: str, layout: str
     if differentiable:
         sum(((o * w).sum() for o, w in zip(differentiable, weights_for(lib, differentiable), strict=True)), start=lib.zeros((), dtype=differentiable[0].dtype)).backward()
     return outputs, [made[i].grad for i in chosen]
+
+
+_ACCEPTED: dict[tuple[str, str], list[tuple[int, Sample]]] = {}
+
+
+def accepted(lib: Any, row: Row, dtype: str) -> list[tuple[int, Sample]]:
+    """The samples, numbered, that the library takes in this dtype: in float all of them, else the small ones that it takes
+    (test_ops.py proves that those are the ones PyTorch takes)."""
+    key = (row.name, dtype)
+    if key not in _ACCEPTED:
+        samples = list(enumerate(row.cases()))
+        if not dtype.startswith("float"):
+            samples = [(n, s) for n, s in samples if not s.large and outcome(lambda s=s: row.run(lib, *prepare(lib, s, dtype)[:2]))[1] is None]
+        _ACCEPTED[key] = samples
+    return _ACCEPTED[key]
+
+
+def wants(row: Row, sample: Sample, dtype: str) -> list[int] | None:
+    """Which inputs want a gradient where all that can do: None for all, else none."""
+    return None if row.grad and sample.grad and dtype.startswith("float") else []

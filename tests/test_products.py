@@ -1,7 +1,7 @@
 """Matrix products beyond the op table: what only some of their ways through the library meet.
 
 Invariant: every check runs on the path that scripts take (tensors in, tensors out). Does not: time anything (benchmarks/).
-Read next: csrc/ops/product.h, op_rows_more.py (the rows of matmul, linear and matmul_fused).
+Read next: csrc/ops/product.h, op_rows_index.py (the rows of matmul, linear and matmul_fused).
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from op_table import ROWS
 from support import ROOT
-from test_ops import op_names
+from test_proofs import op_names
 
 import fastnn
 

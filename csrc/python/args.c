@@ -245,6 +245,16 @@ const fnn_tensor *fnn_arg_tensor(const char *function, const char *name, PyObjec
     return NULL;
 }
 
+int fnn_as_memory_format(const char *function, PyObject *o, bool *rows) {
+    if (strcmp(Py_TYPE(o)->tp_name, "memory_format"))
+        return PyErr_Format(PyExc_TypeError, "%s(): argument 'memory_format' must be torch.memory_format, not %.100s", function, Py_TYPE(o)->tp_name), -1;
+    PyObject *text = PyObject_Str(o);
+    if (!text) return -1;
+    *rows = PyUnicode_CompareWithASCIIString(text, "torch.contiguous_format") == 0;
+    Py_DECREF(text);
+    return 0;
+}
+
 int fnn_read_options(const char *function, PyObject *dtype, PyObject *device, PyObject *layout, PyObject *pin_memory,
                      PyObject *requires_grad, PyObject *out, fnn_options *options) {
     bool pinned = false;

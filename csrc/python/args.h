@@ -28,6 +28,8 @@ int fnn_opt_bool(const char *function, const char *name, PyObject *o, bool *valu
 int fnn_opt_double(const char *function, const char *name, PyObject *o, double *value);
 /* A tensor, or TypeError. */
 const fnn_tensor *fnn_arg_tensor(const char *function, const char *name, PyObject *o);
+/* rows: whether it is torch.contiguous_format. Whatever is no torch.memory_format is a TypeError. */
+int fnn_as_memory_format(const char *function, PyObject *o, bool *rows);
 
 /* What every creation function takes besides sizes and values. Missing ones are NULL. */
 typedef struct fnn_options {

@@ -92,6 +92,12 @@ static int bind_value(const fnn_param *p, fnn_frame *f, PyObject *o) {
         v->p = gen;
         return 1;
     }
+    case FNN_K_FORMAT: {
+        bool rows;
+        if (fnn_as_memory_format(f->signature->name, o, &rows)) return -1;
+        v->i = rows;
+        return 1;
+    }
     default: return bind_enum(p, f, o);
     }
 }
@@ -116,9 +122,9 @@ static int bind_one(const fnn_param *p, fnn_frame *f, PyObject *o) {
         case FNN_K_INTS: f->attrs.list[p->slot].n = -1; return 1;
         case FNN_K_FLOAT: f->attrs.v[p->slot].f = Py_NAN; return 1;
         case FNN_K_DTYPE: f->attrs.v[p->slot].i = -1; return 1;
-        case FNN_K_ENUM: f->attrs.v[p->slot].i = 0; return 1;
-        case FNN_K_GENERATOR:
-        case FNN_K_ANY: break;
+        case FNN_K_ENUM:
+        case FNN_K_FORMAT: f->attrs.v[p->slot].i = 0; return 1;
+        case FNN_K_GENERATOR: break;
         default: f->attrs.v[p->slot].i = FNN_NONE; return 1;
         }
     }
@@ -138,7 +144,6 @@ static int bind_one(const fnn_param *p, fnn_frame *f, PyObject *o) {
         return 1;
     case FNN_K_TENSORS: return bind_tensors(f, o);
     case FNN_K_INTS: return bind_ints(p, f, o);
-    case FNN_K_ANY: return 1;
     default: return bind_value(p, f, o);
     }
 }
@@ -148,7 +153,6 @@ static void use_default(const fnn_param *p, fnn_frame *f) {
     case FNN_K_TENSOR:
     case FNN_K_OPERAND: f->in[p->slot] = NULL; break;
     case FNN_K_INTS: f->attrs.list[p->slot] = p->ints; break;
-    case FNN_K_ANY: break;
     case FNN_K_GENERATOR: {
         fnn_generator *gen = NULL;
         fnn_as_generator(Py_None, &gen);

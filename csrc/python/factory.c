@@ -52,15 +52,10 @@ static void dense_strides(const fnn_tensor *t, int64_t *stride) {
     }
 }
 
-int fnn_new_like(const fnn_tensor *like, int dtype, PyObject *memory_format, fnn_tensor *out) {
+int fnn_new_like(const char *function, const fnn_tensor *like, int dtype, PyObject *memory_format, fnn_tensor *out) {
     int64_t stride[FNN_MAX_DIMS];
     bool rows = false;
-    if (memory_format && memory_format != Py_None) {
-        PyObject *text = PyObject_Str(memory_format);
-        if (!text) return -1;
-        rows = PyUnicode_CompareWithASCIIString(text, "torch.contiguous_format") == 0;
-        Py_DECREF(text);
-    }
+    if (memory_format && memory_format != Py_None && fnn_as_memory_format(function, memory_format, &rows)) return -1;
     fnn_tensor t = {.dtype = (uint8_t)(dtype < 0 ? like->dtype : dtype)};
     if (!rows && fnn_is_dense(like))
         fnn_tensor_set_geometry(&t, like->ndim, like->shape, like->stride);
@@ -209,7 +204,7 @@ static PyObject *like(const char *function, content what, PyObject *const *args,
     if (fnn_sort_args(function, names, args, n, kwnames, g)) return NULL;
     const fnn_tensor *input = fnn_arg_tensor(function, "input", g[0]);
     if (!input || fnn_read_options(function, g[1], g[3], g[2], g[4], g[5], NULL, &options)) return NULL;
-    return fnn_new_like(input, options.dtype, g[6], &t) || put(&t, what) ? NULL : fnn_finish(&t, &options);
+    return fnn_new_like(function, input, options.dtype, g[6], &t) || put(&t, what) ? NULL : fnn_finish(&t, &options);
 }
 
 static PyObject *empty_like(PyObject *m, PyObject *const *args, Py_ssize_t n, PyObject *kw) { return (void)m, like("empty_like", NOTHING, args, n, kw); }
@@ -226,7 +221,7 @@ static PyObject *full_like(PyObject *m, PyObject *const *args, Py_ssize_t n, PyO
     if (fnn_sort_args("full_like", names, args, n, kwnames, g)) return NULL;
     const fnn_tensor *input = fnn_arg_tensor("full_like", "input", g[0]);
     if (!input || fnn_as_scalar("full_like", "fill_value", g[1], &value)) return NULL;
-    if (fnn_read_options("full_like", g[2], g[4], g[3], g[5], g[6], NULL, &options) || fnn_new_like(input, options.dtype, g[7], &t)) return NULL;
+    if (fnn_read_options("full_like", g[2], g[4], g[3], g[5], g[6], NULL, &options) || fnn_new_like("full_like", input, options.dtype, g[7], &t)) return NULL;
     if (!fnn_fill_number(&t, &value)) return fnn_finish(&t, &options);
     fnn_tensor_unref(&t);
     return NULL;

@@ -9,7 +9,7 @@
 /* A fresh tensor of the given sizes (a tuple, a list or an int). */
 int fnn_new_sized(const char *function, PyObject *size, int dtype, fnn_tensor *out);
 /* A fresh tensor with the shape and, where torch keeps it, the memory order of `like`. */
-int fnn_new_like(const fnn_tensor *like, int dtype, PyObject *memory_format, fnn_tensor *out);
+int fnn_new_like(const char *function, const fnn_tensor *like, int dtype, PyObject *memory_format, fnn_tensor *out);
 /* A number, NumPy scalar or tensor of one element; anything else is a TypeError. */
 int fnn_as_scalar(const char *function, const char *name, PyObject *o, fnn_number_slot *slot);
 double fnn_slot_double(const fnn_number_slot *slot);

@@ -27,7 +27,7 @@ PyObject *fnn_fn_bmm(fnn_frame *f, PyTypeObject *type, PyObject *self) { return 
 PyObject *fnn_fn_mv(fnn_frame *f, PyTypeObject *type, PyObject *self) { return UNUSED(self), product(f, type, "mv", 2, 1); }
 PyObject *fnn_fn_dot(fnn_frame *f, PyTypeObject *type, PyObject *self) { return UNUSED(self), product(f, type, "dot", 1, 1); }
 
-PyObject *fnn_fn_clone(fnn_frame *f, PyTypeObject *type, PyObject *self) { return UNUSED(self), call(&fnn_op_CLONE, f->in, 1, NULL, type); }
+PyObject *fnn_fn_clone(fnn_frame *f, PyTypeObject *type, PyObject *self) { return UNUSED(self), call(&fnn_op_CLONE, f->in, 1, &f->attrs, type); }
 
 PyObject *fnn_fn_zero_(fnn_frame *f, PyTypeObject *type, PyObject *self) {
     UNUSED(type);

@@ -36,7 +36,7 @@ static PyObject *like(const char *function, fnn_draw draw, PyObject *const *args
     if (fnn_sort_args(function, names, args, n, kwnames, g)) return NULL;
     const fnn_tensor *input = fnn_arg_tensor(function, "input", g[0]);
     if (!input || fnn_as_generator(g[7], &gen) || fnn_read_options(function, g[1], g[3], g[2], g[4], g[5], NULL, &options)) return NULL;
-    if (fnn_check_draw(function, &draw, options.dtype < 0 ? input->dtype : options.dtype) || fnn_new_like(input, options.dtype, g[6], &t)) return NULL;
+    if (fnn_check_draw(function, &draw, options.dtype < 0 ? input->dtype : options.dtype) || fnn_new_like(function, input, options.dtype, g[6], &t)) return NULL;
     fnn_fill_random(&t, gen, &draw);
     return fnn_finish(&t, &options);
 }
@@ -89,7 +89,7 @@ static PyObject *randint_like(PyObject *m, PyObject *const *args, Py_ssize_t n, 
     const fnn_tensor *input = fnn_arg_tensor("randint_like", "input", g[0]);
     if (!input || fnn_as_generator(g[9], &gen) || fnn_read_options("randint_like", g[3], g[5], g[4], g[6], g[7], NULL, &options)) return NULL;
     if (read_bounds("randint_like", g[1], g[2], options.dtype < 0 ? input->dtype : options.dtype, &draw)) return NULL;
-    if (fnn_new_like(input, options.dtype, g[8], &t)) return NULL;
+    if (fnn_new_like("randint_like", input, options.dtype, g[8], &t)) return NULL;
     fnn_fill_random(&t, gen, &draw);
     return fnn_finish(&t, &options);
 }

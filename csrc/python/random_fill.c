@@ -260,7 +260,7 @@ static fnn_status draw_each(const fnn_tensor *self, const fnn_tensor *p, fnn_gen
     fnn_tensor bytes = {0}, each = {0};
     fnn_tensor plan = *self;
     plan.dtype = p->dtype;
-    if (fnn_new_like(&plan, p->dtype, NULL, &each) || fnn_new_like(&plan, FNN_U8, NULL, &bytes)) {
+    if (fnn_new_like("bernoulli_", &plan, p->dtype, NULL, &each) || fnn_new_like("bernoulli_", &plan, FNN_U8, NULL, &bytes)) {
         fnn_tensor_unref(&each);
         return fnn_fail(FNN_ERR_MEMORY, "bernoulli_: out of memory");
     }

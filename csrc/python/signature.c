@@ -36,7 +36,7 @@ static int set_kind(fnn_param *p, char *type) {
         fnn_kind kind;
     } kinds[] = {{"Tensor", FNN_K_TENSOR}, {"Tensors", FNN_K_TENSORS}, {"Operand", FNN_K_OPERAND}, {"int", FNN_K_INT},
                  {"float", FNN_K_FLOAT},   {"bool", FNN_K_BOOL},       {"dtype", FNN_K_DTYPE},     {"Generator", FNN_K_GENERATOR},
-                 {"ints", FNN_K_INTS},     {"any", FNN_K_ANY},        {"tuple", FNN_K_INTS}};
+                 {"ints", FNN_K_INTS},     {"format", FNN_K_FORMAT},  {"tuple", FNN_K_INTS}};
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
         if (!strcmp(type, kinds[i].name)) {
             p->kind = kinds[i].kind;
@@ -72,7 +72,7 @@ static void set_default(fnn_param *p, const char *text) {
         else if (p->kind == FNN_K_GENERATOR)
             p->value.p = NULL;
         else
-            p->value.i = p->kind == FNN_K_DTYPE ? -1 : p->kind == FNN_K_ENUM ? 0 : FNN_NONE;
+            p->value.i = p->kind == FNN_K_DTYPE ? -1 : p->kind == FNN_K_ENUM || p->kind == FNN_K_FORMAT ? 0 : FNN_NONE;
     } else if (p->kind == FNN_K_FLOAT) {
         p->value.f = strtod(text, NULL);
     } else if (p->kind == FNN_K_ENUM) {
@@ -109,7 +109,6 @@ static int parse_param(fnn_signature *s, const char **at, bool keyword_only) {
     case FNN_K_TENSORS:
     case FNN_K_OPERAND: p->slot = (uint8_t)s->n_in++; break;
     case FNN_K_INTS: p->slot = (uint8_t)s->n_lists++; break;
-    case FNN_K_ANY: break;
     default: p->slot = (uint8_t)s->n_values++;
     }
     s->n_params++;

@@ -6,7 +6,7 @@
  *   Operand           a tensor or a number                  ints ints? integers in a tuple, list, Size, or one integer
  *   tuple             integers in a tuple, list or Size
  *   ints...           the same, or as separate arguments    int int? float float? bool dtype? Generator?
- *   any               accepted and ignored (memory_format)
+ *   format            a torch.memory_format: 1 for contiguous_format, else 0
  *   enum:a|b          a string: its position, None is the first                *          what follows is given by keyword only
  *
  * Invariant: binding writes nothing but the frame; a call that fits no line raises a TypeError that lists all lines. */
@@ -18,7 +18,7 @@
 #define FNN_MAX_PARAMS 12
 
 typedef enum fnn_kind {
-    FNN_K_TENSOR, FNN_K_TENSORS, FNN_K_OPERAND, FNN_K_INT, FNN_K_FLOAT, FNN_K_BOOL, FNN_K_DTYPE, FNN_K_GENERATOR, FNN_K_INTS, FNN_K_ENUM, FNN_K_ANY,
+    FNN_K_TENSOR, FNN_K_TENSORS, FNN_K_OPERAND, FNN_K_INT, FNN_K_FLOAT, FNN_K_BOOL, FNN_K_DTYPE, FNN_K_GENERATOR, FNN_K_INTS, FNN_K_ENUM, FNN_K_FORMAT,
 } fnn_kind;
 
 typedef struct fnn_param {
