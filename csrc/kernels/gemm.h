@@ -64,14 +64,21 @@ static void K(gemm_steps)(const fnn_gemm_task *t, int64_t k, int64_t depth, int6
     }
 }
 
+/* Words of the next panel where so many are left: a last panel of one word would have too few chains to hide the latency of
+ * fma and as many broadcasts as fma, so what is left is dealt out as threes and twos in time. */
+static int64_t K(gemm_panel_words)(int64_t left) {
+    if (left <= GEMM_WORDS) return left;
+    return GEMM_WORDS == 4 && (left == 5 || left == 6 || left == 9) ? 3 : GEMM_WORDS;
+}
+
 /* Steps k .. k+depth-1 of all of C; A as the task has it. */
 static void K(gemm_k_block)(const fnn_gemm_task *t, int64_t k, int64_t depth, const real *a, int64_t a_row, int64_t a_col) {
-    const int64_t panel = GEMM_WORDS * VR;
     const int copied = t->b_form == FNN_GEMM_COPIED, packed = t->b_form == FNN_GEMM_PACKED;
     K(gemm_panel_task) p = {.M = t->M, .a = a, .a_row = a_row, .a_col = a_col, .sum_row = t->c_row, .add_row = t->add_row};
-    for (int64_t n = 0; n < t->N; n += panel) {
-        const int64_t width = t->N - n < panel ? t->N - n : panel, words = (width + VR - 1) / VR;
-        p.tail = width - (words - 1) * VR;
+    for (int64_t n = 0, words; n < t->N; n += words * VR) {
+        const int64_t left = (t->N - n + VR - 1) / VR;
+        words = packed ? (left < GEMM_WORDS ? left : GEMM_WORDS) : K(gemm_panel_words)(left);
+        p.tail = t->N - n < words * VR ? t->N - n - (words - 1) * VR : VR;
         p.b_row = packed || copied ? words * VR : t->b_row;
         p.b = packed ? (const real *)t->b + n * t->K + k * p.b_row : (const real *)t->b + k * t->b_row + n * (copied ? t->b_col : 1);
         K(gemm_steps)(t, k, depth, n, words, p);

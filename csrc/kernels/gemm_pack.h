@@ -42,11 +42,14 @@ static void K(gemm_pack_panel)(real *p, int64_t padded, const real *b, int64_t w
             K(gemm_pack_turned)(p + j, padded, b + j * b_col, width - j >= VR ? VR : width > j ? width - j : 0, depth, b_col);
         return;
     }
-    const int64_t whole = b_col == 1 ? width / VR * VR : 0;
     for (int64_t k = 0; k < depth; k++, p += padded, b += b_row) { /* row by row: rows may be pages apart */
         int64_t j = 0;
-        for (; j < whole; j += VR) vr_store(p + j, vr_load(b + j));
-        for (; j < padded; j++) p[j] = j < width ? b[j * b_col] : 0;
+        if (b_col == 1) {
+            for (; j + VR <= width; j += VR) vr_store(p + j, vr_load(b + j));
+            for (; j < padded; j += VR) vr_store(p + j, j < width ? vr_load_n(b + j, width - j) : vr_set1(0));
+        } else {
+            for (; j < padded; j++) p[j] = j < width ? b[j * b_col] : 0;
+        }
     }
 }
 

@@ -51,7 +51,8 @@ typedef struct task {
     int64_t rows, n, per;     /* picked rows, their length; rows of y, or columns of the table, in a chunk */
     int64_t table, padding;
     char *out;                /* y (rows, n), or dw (table, n) */
-    const char *in;           /* w (table, n), or dy (rows, n) */
+    const char *in;           /* w (table, n), or dy (rows, n) ... */
+    int64_t in_row;           /* ... whose rows lie so far apart */
     const int64_t *index;     /* (rows,) */
 } task;
 
@@ -79,7 +80,7 @@ static void backward_chunk(void *ctx, int64_t chunk) {
     int64_t first = chunk * t->per, n = t->n - first < t->per ? t->n - first : t->per, size = fnn_itemsize[t->dtype];
     void *dw = t->out + first * size;
     const void *dy = t->in + first * size;
-    FNN_KERNEL_OF(t->dtype, embedding_backward, dw, dy, t->index, t->rows, n, t->n, t->padding);
+    FNN_KERNEL_OF(t->dtype, embedding_backward, dw, dy, t->index, t->rows, n, t->n, t->in_row, t->padding);
 }
 
 static fnn_status forward(fnn_call *c) {
@@ -125,20 +126,34 @@ static fnn_status divide_by_count(fnn_tensor *dy, const fnn_tensor *index, int64
     return FNN_OK;
 }
 
+/* How far the rows of t lie apart, of which each is contiguous: true of a slice of a joined tensor too, which then is no copy. */
+static bool even_rows(const fnn_tensor *t, int64_t *apart) {
+    const int last = t->ndim - 1;
+    if (!t->storage || last < 1 || t->stride[last] != 1) return false;
+    for (int d = last - 1; d > 0; d--)
+        if (t->stride[d - 1] != t->stride[d] * t->shape[d]) return false;
+    *apart = t->stride[last - 1];
+    return true;
+}
+
 static fnn_status backward(fnn_backcall *b) {
     if (!b->need[0]) return FNN_OK;
     const fnn_geom *g = &b->in_geom[0];
     fnn_tensor dy = {0}, index = {0};
-    fnn_status status = fnn_contiguous(&dy, b->dy[0]);
+    int64_t apart = g->shape[1];
+    const bool even = !b->attrs->v[1].i && even_rows(b->dy[0], &apart);
+    fnn_status status = FNN_OK;
+    if (even) fnn_tensor_ref_data(&dy, b->dy[0]);
+    else status = fnn_contiguous(&dy, b->dy[0]);
     if (!status) status = fnn_contiguous_as(&index, &b->in[1], FNN_I64);
     if (!status && b->attrs->v[1].i) status = divide_by_count(&dy, &index, g->shape[0]);
     if (!status) status = fnn_empty(&b->dx[0], g->dtype, 2, g->shape);
     if (!status && b->dx[0].numel) {
         int64_t n = g->shape[1], least = STRIP_BYTES / fnn_itemsize[g->dtype], bytes = b->dx[0].numel * fnn_itemsize[g->dtype];
         task t = {.dtype = g->dtype, .rows = index.numel, .n = n, .per = fnn_chunks(fnn_chunks(n, STRIPS), least) * least, .table = g->shape[0],
-                  .padding = b->attrs->v[0].i, .out = b->dx[0].data, .in = dy.data, .index = (const int64_t *)index.data};
+                  .padding = b->attrs->v[0].i, .out = b->dx[0].data, .in = dy.data, .in_row = apart, .index = (const int64_t *)index.data};
         fnn_parallel(fnn_chunks(bytes, CLEAR_BYTES), 0.02 * (double)bytes, clear_chunk, &t);
-        fnn_parallel(fnn_chunks(n, t.per), 0.1 * (double)dy.numel, backward_chunk, &t);
+        fnn_parallel(fnn_chunks(n, t.per), 0.2 * (double)dy.numel, backward_chunk, &t);
     }
     fnn_tensor_unref(&dy);
     fnn_tensor_unref(&index);

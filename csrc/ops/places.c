@@ -166,9 +166,9 @@ static void run_table(void *ctx, int64_t chunk) {
         x = t->x + first * size;
         y = t->y + first * size;
         if (f32)
-            fnn_k.f32.embedding_backward(x, y, t->index, rows, cols, n, -1);
+            fnn_k.f32.embedding_backward(x, y, t->index, rows, cols, n, n, -1);
         else
-            fnn_k.f64.embedding_backward(x, y, t->index, rows, cols, n, -1);
+            fnn_k.f64.embedding_backward(x, y, t->index, rows, cols, n, n, -1);
         return;
     }
     y = t->y + first * n * size;

@@ -1,9 +1,9 @@
 /* The driver of matrix products. See product.h for what it promises.
  *
- * The way: normalise (fold or turn the product without changing a bit) -> plan (pack? split K? chunks) -> run: pack, multiply,
- * merge, each a parallel region. Everything a plan decides comes from the product's description, so the scratch size asked for
- * and the scratch used agree.
- * Does not: write an arithmetic loop; those are in kernels/gemm.h. Read next: kernels/gemm_task.h, product_large.h (OpenBLAS). */
+ * The way: a kernel call for a small product, one row or an inner product; OpenBLAS for a large one; else a plan, run as pack,
+ * multiply, merge, each a parallel region.
+ * Does not: decide a plan (product_plan.c), write an arithmetic loop (kernels/gemm.h).
+ * Read next: product_plan.h, kernels/gemm_task.h, product_large.h (OpenBLAS). */
 #include "ops/product.h"
 
 #include <string.h>
@@ -11,162 +11,19 @@
 #include "core/threads.h"
 #include "kernels/kernels.h"
 #include "ops/product_large.h"
+#include "ops/product_plan.h"
 
-/* What differs between float and double. */
-typedef struct type_info {
-    size_t size;
-    int dtype;
-    int64_t lanes;   /* of a vector word */
-    double ns_per_m; /* time of a million multiply-adds on one thread: only decides whether threads pay */
-} type_info;
+typedef fnn_product_type type_info;
+typedef fnn_product_plan plan;
+
 static const type_info F32 = {sizeof(float), FNN_F32, 16, 13000.0}, F64 = {sizeof(double), FNN_F64, 8, 26000.0};
 
-/* Constants below were tuned on two cores with AVX-512 (2 MB L2); none of them changes a bit of any result except SPLIT_MIN_K,
- * SPLIT_DEPTH, SPLIT_MAX, SPLIT_MAX_C and ROW_MIN_K. */
 enum {
-    PANELS = 64,          /* columns of a chunk are multiples of this: whole panels of every kernel, both types */
-    ROWS = 48,            /* rows of a chunk are multiples of this (whole tiles of 6, 8, 12 and 16) ... */
-    MAX_ROWS = 192,       /* ... and at most this many: 192 rows of A by one block of K are 144 KB */
-    LARGE_ROWS = 132,     /* at least so many where there is work for all chunks: what each one copies of B then costs 2 % */
-    MAX_COLUMNS = 1024,
-    DEEP_K = 256,         /* where sums are longer ... */
-    DEEP_COLUMNS = 128,   /* ... chunks have at most so many columns: their part of B stays in the L2 cache for all rows */
-    MAX_CHUNKS = 32,
-    CHUNK_WORK = 250000,  /* multiply-adds worth a chunk of their own, about 3 us */
-    PACK_ROWS = 32,       /* rows of A from which packing a contiguous B can pay */
-    COPY_ROWS = 96,       /* ... from which a chunk's own copy pays for either reason of reads_badly ... */
-    SHARED_ROW = 1024,    /* ... of which this, in bytes, is one */
-    PACK_COLUMNS = 512,   /* columns of B from which its rows lie too far apart for the caches */
-    MIN_OWN_ROWS = 48,       /* rows of a chunk that copies B for itself, at least ... */
-    OWN_ROWS = 128,          /* ... and about; from ... */
-    MAX_OWN_ROWS = 1024,     /* ... so many rows in all on one copy serves all */
-    ROW_MIN_K = 32,       /* below, the lanes of a row product would be added up longer than they were filled */
-    SPLIT_MIN_K = 1024,   /* a sum is cut only if it is at least this long ... */
-    SPLIT_DEPTH = 512,    /* ... into pieces about this long ... */
-    SPLIT_MAX = 16,       /* ... at most so many ... */
-    SPLIT_CHUNKS = 8,     /* ... and fill so many chunks, each of which reads its piece of A and B once ... */
-    SPLIT_MAX_C = 128 * 128 /* ... and only where C alone has too few tiles to occupy the threads */
+    PANELS = FNN_PRODUCT_PANELS,
+    ROWS = FNN_PRODUCT_ROWS,
+    CHUNK_WORK = FNN_PRODUCT_CHUNK_WORK,
+    ROW_MIN_K = 32 /* below, the lanes of a row product would be added up longer than they were filled: part of the contract */
 };
-
-typedef struct plan {
-    fnn_product p;      /* normalised */
-    const type_info *t;
-    int64_t batches;    /* product of the batch dimensions */
-    int64_t b_batches;  /* different matrices B: 1 or batches */
-    bool empty, dot, turned;
-    int b_form;
-    int64_t splits, depth;            /* pieces of K and the length of one */
-    int64_t rows, row_chunks;         /* per chunk, and how many */
-    int64_t columns, column_chunks;
-    int64_t group;                    /* batches per chunk where a product is small */
-    size_t pack_bytes, packed_bytes;  /* of one B (one piece of K), of all */
-    size_t part_bytes;                /* of all partial sums */
-    char *c, *sums;                   /* sums: where the products are written; C, or what finish keeps */
-    char *scratch, *parts;
-    const char *a, *b, *bias;
-} plan;
-
-static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
-static int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
-static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-static int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
-static size_t round_bytes(size_t n) { return (n + 63) & ~(size_t)63; }
-
-int64_t fnn_product_splits(int64_t M, int64_t N, int64_t K) {
-    if (K < SPLIT_MIN_K || M * N > SPLIT_MAX_C || M * N <= 1) return 1;
-    return min64(K / SPLIT_DEPTH, SPLIT_MAX);
-}
-
-/* A batch of products with one B is one product with more rows, if the rows of A and C follow each other evenly. */
-static void fold_batch(fnn_product *p) {
-    while (p->batch_ndim > 0) {
-        const int d = p->batch_ndim - 1;
-        if (p->batch[d] != 1) {
-            if (p->b_batch[d] != 0) return;
-            if (p->M == 1) p->a_row = p->a_batch[d], p->c_row = p->c_batch[d];
-            if (p->a_batch[d] != p->M * p->a_row || p->c_batch[d] != p->M * p->c_row) return;
-            p->M *= p->batch[d];
-        }
-        p->batch_ndim--;
-    }
-}
-
-/* C^T = B^T A^T for C a contiguous column: A stored by columns then is a B that needs no copy. The same chains, the same bits. */
-static bool turn(fnn_product *p) {
-    if (p->N != 1 || p->M == 1 || p->c_row != 1 || p->a_row != 1 || p->has_bias) return false;
-    const fnn_product q = *p;
-    p->M = 1, p->N = q.M;
-    p->a_row = 0, p->a_col = q.b_row;
-    p->b_row = q.a_col, p->b_col = 1;
-    p->c_row = q.M;
-    for (int d = 0; d < q.batch_ndim; d++) p->a_batch[d] = q.b_batch[d], p->b_batch[d] = q.a_batch[d];
-    return true;
-}
-
-/* Few rows times a B that must be copied: each chunk copies for itself, from caches that both cores share; a copy that one
- * core has just written costs the other more to fetch (256x128x64: 10 us) than to make. A copy pays from about 13 rows on. */
-static bool copies_alone(const plan *l) { return l->p.batch_ndim == 0 && l->splits == 1 && l->p.M <= MAX_OWN_ROWS && (l->p.N < 256 || l->p.K < 256); }
-
-static void choose_chunks(plan *l, bool copy) {
-    const fnn_product *p = &l->p;
-    const double work = (double)p->M * (double)p->N * (double)l->depth;
-    int64_t want = work >= (double)MAX_CHUNKS * CHUNK_WORK ? MAX_CHUNKS : max64(1, (int64_t)(work / CHUNK_WORK));
-    if (l->splits > 1) want = ceil_div(SPLIT_CHUNKS, l->splits);
-    l->columns = min64(round_up(p->N, PANELS), l->depth > DEEP_K && l->splits == 1 ? DEEP_COLUMNS : MAX_COLUMNS);
-    l->rows = min64(round_up(ceil_div(p->M, want), want == MAX_CHUNKS ? LARGE_ROWS : ROWS), MAX_ROWS);
-    if (ceil_div(p->M, l->rows) < want) /* few rows: cut the columns as well */
-        l->columns = min64(l->columns, round_up(ceil_div(p->N, ceil_div(want, ceil_div(p->M, l->rows))), PANELS));
-    if (copy && copies_alone(l) && p->M >= 2 * MIN_OWN_ROWS)
-        l->rows = round_up(ceil_div(p->M, max64(2, p->M / OWN_ROWS)), 12);
-    l->row_chunks = ceil_div(p->M, l->rows);
-    l->rows = min64(l->rows, round_up(ceil_div(p->M, l->row_chunks), 12)); /* alike: not 48 and 16 */
-    l->column_chunks = ceil_div(p->N, l->columns);
-    l->group = 1;
-    if (l->row_chunks * l->column_chunks * l->splits == 1)
-        l->group = max64(1, min64(l->batches, (int64_t)(CHUNK_WORK / (work + 1))));
-}
-
-static plan make_plan(const fnn_product *given, const type_info *t) {
-    plan l = {.p = *given, .t = t, .batches = 1, .splits = 1};
-    fnn_product *p = &l.p;
-    for (int d = 0; d < p->batch_ndim; d++) l.batches *= p->batch[d];
-    l.empty = p->M == 0 || p->N == 0 || l.batches == 0;
-    l.dot = p->M == 1 && p->N == 1;
-    if (l.empty || l.dot) return l;
-    /* Before folding: a batch is never split, however it lies in memory. */
-    if (p->batch_ndim == 0) l.splits = fnn_product_splits(p->M, p->N, p->K);
-    fold_batch(p);
-    l.turned = turn(p);
-    l.batches = l.b_batches = 1;
-    for (int d = 0; d < p->batch_ndim; d++) {
-        l.batches *= p->batch[d];
-        if (p->b_batch[d] != 0) l.b_batches = 0;
-    }
-    if (l.b_batches == 0) l.b_batches = l.batches;
-    l.depth = ceil_div(p->K, l.splits);
-    if (p->N == 1) p->b_col = 1;
-    /* A copy of B pays where its columns are apart, its rows end within a word, or they are long. Made once for several chunks,
-     * else by each for itself, panel by panel in the kernel. */
-    const bool copy = p->b_col != 1 || (p->N > 1 && p->M >= PACK_ROWS && (p->N % t->lanes != 0 || p->N >= PACK_COLUMNS));
-    choose_chunks(&l, copy);
-    const bool shared = (l.row_chunks > 1 && !copies_alone(&l)) || l.b_batches < l.batches;
-    l.b_form = !copy ? FNN_GEMM_PLAIN : shared ? FNN_GEMM_PACKED : FNN_GEMM_COPIED;
-    if (l.b_form == FNN_GEMM_PACKED) {
-        l.pack_bytes = round_bytes((size_t)(round_up(p->N, t->lanes) * l.depth) * t->size);
-        l.packed_bytes = l.pack_bytes * (size_t)(l.b_batches * l.splits);
-    }
-    if (l.splits > 1) l.part_bytes = (size_t)(l.splits * p->M * p->N) * t->size;
-    return l;
-}
-
-/* Whether a B in rows is better copied by each chunk than read in place: because its words lie across cache lines, or because a
- * panel's rows are so far apart that they share a quarter of the L1 cache. A matter of addresses, so seen when the product runs. */
-static bool reads_badly(const plan *l) {
-    const uintptr_t row = (uintptr_t)l->p.b_row * l->t->size;
-    const bool across = (((uintptr_t)l->b | row) & 63) != 0, shared = row % SHARED_ROW == 0;
-    if (l->p.N == 1 || l->rows < PACK_ROWS) return false;
-    return l->rows >= COPY_ROWS ? across || shared : across && shared;
-}
 
 /* Offset of batch element i, in bytes. */
 static int64_t batch_offset(const plan *l, const int64_t *strides, int64_t i) {
@@ -244,11 +101,12 @@ static void multiply(const plan *l, int64_t batch, int64_t split, int64_t row, i
     if (l->splits == 1) finish_block(p, l->t, l->c, l->sums, at, task.M, task.N);
 }
 
-/* Region 1: chunk = (group of batches, piece of K, columns, rows): neighbours read the same part of B. */
+/* Region 1: chunk = (group of batches, piece of K, rows, columns). Neighbours share their rows of A and C, as the chunks of the ops
+ * before and after do, so these stay in one core's cache; where B is large, its columns, of which a core then reads half. */
 static void multiply_chunk(void *ctx, int64_t chunk) {
     const plan *l = ctx;
-    const int64_t row = chunk % l->row_chunks * l->rows;
-    const int64_t column = chunk / l->row_chunks % l->column_chunks * l->columns;
+    const int64_t row = (l->by_rows ? chunk / l->column_chunks % l->row_chunks : chunk % l->row_chunks) * l->rows;
+    const int64_t column = (l->by_rows ? chunk % l->column_chunks : chunk / l->row_chunks % l->column_chunks) * l->columns;
     chunk /= l->column_chunks * l->row_chunks;
     const int64_t split = chunk % l->splits, first = chunk / l->splits * l->group;
     for (int64_t batch = first; batch < min64(first + l->group, l->batches); batch++) multiply(l, batch, split, row, column);
@@ -391,7 +249,7 @@ static size_t scratch_bytes(const fnn_product *p, const type_info *t) {
     if (is_row(p)) return p->a_col == 1 ? 0 : round_bytes((size_t)p->K * t->size);
     if (is_small(p)) return 0;
     if (fnn_product_is_large(p, t->size)) return fnn_product_large_scratch(p, t->size);
-    const plan l = make_plan(p, t);
+    const plan l = fnn_product_plan_of(p, t);
     return l.packed_bytes + round_bytes(l.part_bytes);
 }
 
@@ -400,10 +258,10 @@ size_t fnn_product_scratch_f64(const fnn_product *p) { return scratch_bytes(p, &
 
 /* A plan with its operands, fit to run. */
 static plan ready_plan(const fnn_product *p, const type_info *t, void *c, void *sums, const void *a, const void *b, const void *bias, void *scratch) {
-    plan l = make_plan(p, t);
+    plan l = fnn_product_plan_of(p, t);
     l.c = c, l.sums = sums, l.a = l.turned ? b : a, l.b = l.turned ? a : b, l.bias = bias, l.scratch = scratch;
     l.parts = l.scratch + l.packed_bytes;
-    if (l.b_form == FNN_GEMM_PLAIN && reads_badly(&l)) l.b_form = FNN_GEMM_COPIED;
+    if (l.b_form == FNN_GEMM_PLAIN && fnn_product_reads_badly(&l)) l.b_form = FNN_GEMM_COPIED;
     return l;
 }
 

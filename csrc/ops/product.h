@@ -8,12 +8,12 @@
  *   - M = N = 1 is an inner product: 64 lanes (float) or 32 (double), then a fixed tree (kernels/dot.h);
  *   - without batch dimensions, M = 1 with K >= 32: 16 lanes (float) or 8 (double), then the same tree;
  *   - without batch dimensions, a K that is long for a small C (weight gradients) is cut into equal pieces whose sums are added
- *     in order (fnn_product_splits);
+ *     in order (fnn_product_splits; product_plan.c may cut others between their blocks, which changes nothing);
  *   - without batch dimensions, where M, N and K are all large, OpenBLAS adds up in its own order (product_large.h).
  * What follows a finished sum (fnn_product_finish: activation, residual) is applied block by block while the block is in the
  * cache, with the loops of the elementwise ops: the same bits as those ops give one after the other.
  * Does not: check anything (the op has), allocate (scratch is handed in), know tensors.
- * Read next: product.c, kernels/gemm.h. */
+ * Read next: product_plan.h, product.c, kernels/gemm.h. */
 #ifndef FNN_OPS_PRODUCT_H
 #define FNN_OPS_PRODUCT_H
 #include <stdbool.h>
