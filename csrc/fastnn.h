@@ -53,7 +53,7 @@ typedef struct fnn_tensor {
 enum {
     FNN_T_NUMBER = 1,       /* a Python-like number: takes part in type promotion by category only */
     FNN_T_INFERENCE = 2,    /* made under inference mode: has no version counter, may not enter a graph */
-    FNN_T_VIEW_NO_GRAD = 4, /* a view made while grad mode was off: in-place writes to it are not tracked */
+    FNN_T_VIEW = 4,         /* a view of integers: autograd keeps no record of those */
 };
 
 /* A number or a flag of an op; which member counts is the op's business (its header comment says so). */

@@ -92,13 +92,12 @@ static fnn_node *node_of(fnn_call *c, const bool *need, const fnn_tensor *out, f
     return n;
 }
 
-fnn_status fnn_record_view(fnn_tensor *out, const fnn_tensor *src) {
-    if (!fnn_dtype_is_float(src->dtype)) return FNN_OK;
-    if (!fnn_mode.grad) {
-        out->flags |= FNN_T_VIEW_NO_GRAD;
+fnn_status fnn_record_view(fnn_tensor *out, const fnn_tensor *src, bool multiple) {
+    if (src->flags & FNN_T_INFERENCE) return FNN_OK;
+    if (!fnn_dtype_is_float(src->dtype)) {
+        out->flags |= FNN_T_VIEW;
         return FNN_OK;
     }
-    if (src->flags & FNN_T_INFERENCE) return FNN_OK;
     fnn_meta *base = fnn_meta_of((fnn_tensor *)src); /* the record is a cache on an otherwise untouched tensor */
     fnn_meta *meta = base ? fnn_meta_of(out) : NULL;
     fnn_view *v = meta ? fnn_pool_alloc(sizeof *v) : NULL;
@@ -116,6 +115,8 @@ fnn_status fnn_record_view(fnn_tensor *out, const fnn_tensor *src) {
     for (int d = 0; d < FNN_MAX_DIMS; d++) v->stride[d] = out->stride[d];
     v->offset = (out->data - v->base_data) / fnn_itemsize[out->dtype];
     v->version = fnn_tensor_version(out);
+    fnn_origin own = fnn_mode.inference ? FNN_VIEW_INFERENCE : !fnn_mode.grad ? FNN_VIEW_NO_GRAD : multiple ? FNN_VIEW_MULTIPLE : FNN_VIEW_TRACKED;
+    v->origin = own == FNN_VIEW_TRACKED && base->view ? base->view->origin : own;
     meta->view = v;
     return FNN_OK;
 }
@@ -167,7 +168,7 @@ fnn_status fnn_apply_op(const fnn_op *op, fnn_tensor *out, int n_out, const fnn_
         if (op->flags & FNN_F_VIEW)
             for (int i = 0; i < n_out && !status; i++) {
                 out[i].flags |= in[0]->flags & FNN_T_INFERENCE;
-                status = fnn_record_view(&out[i], in[0]);
+                status = fnn_record_view(&out[i], in[0], op->flags & FNN_F_OUT_LIST);
             }
         if (c.save && !status) status = record(&c);
     }
@@ -273,17 +274,14 @@ static fnn_status run_write(fnn_call *c, fnn_tensor *self) {
 }
 
 fnn_status fnn_apply_inplace_op(const fnn_op *op, fnn_tensor *self, const fnn_tensor *const *in, int n_in, const fnn_attrs *attrs) {
-    FNN_TRY(fnn_check_inplace(op->name, self));
+    bool save = any_wanted(op, in, n_in);
+    FNN_TRY(fnn_check_inplace(op->name, self, save));
     if (op != &fnn_op_FILL_) FNN_TRY(fnn_check_repeats(op->name, self)); /* one value fits all */
     FNN_TRY(fnn_check_overlap(op->name, self, in, n_in));
-    bool save = any_wanted(op, in, n_in);
     fnn_tensor out;
     fnn_call c;
     fnn_call_init(&c, op, &out, 1, in, n_in, attrs);
     c.save = save;
-    if (save && (self->flags & FNN_T_VIEW_NO_GRAD))
-        return fnn_fail(FNN_ERR_RUNTIME, "%s_: A view was created in no_grad mode and is being modified inplace with grad mode enabled. "
-                                         "Clone the view, or create and modify it in the same mode.", op->name);
     write_record record = {0};
     fnn_status status = check_write(&c, self);
     if (!status && save) status = prepare_record(&c, self, &record);

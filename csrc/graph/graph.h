@@ -80,6 +80,15 @@ struct fnn_node {
     size_t bytes;        /* of this block */
 };
 
+/* How a view was made. Only a tracked one may be written to, or used after a write to its base, with the tape on: for the others
+ * nobody can say what the tape should hold. A view of a view takes its origin over, unless it has one of these itself. */
+typedef enum fnn_origin {
+    FNN_VIEW_TRACKED,
+    FNN_VIEW_MULTIPLE, /* one of several that one op gave (unbind, split) */
+    FNN_VIEW_NO_GRAD,  /* grad mode was off */
+    FNN_VIEW_INFERENCE /* inference mode was on */
+} fnn_origin;
+
 /* How a differentiable view came from its base: enough to make its node anew after the base was written. */
 struct fnn_view {
     fnn_meta *base;     /* counted: meta of the tensor that owns the memory */
@@ -90,6 +99,7 @@ struct fnn_view {
     int64_t stride[FNN_MAX_DIMS];
     int64_t offset;     /* in elements from base_data */
     uint32_t version;   /* of the memory when grad_fn was made */
+    fnn_origin origin;
 };
 
 struct fnn_meta {
@@ -126,17 +136,17 @@ fnn_meta *fnn_meta_new(void);
 void fnn_meta_unref(fnn_meta *m);
 static inline void fnn_meta_ref(fnn_meta *m) { atomic_fetch_add_explicit(&m->refs, 1, memory_order_relaxed); }
 fnn_meta *fnn_meta_of(fnn_tensor *t); /* makes one if needed; NULL: out of memory */
-/* A view whose base got a history by an in-place write wants a gradient too, before its own node is made anew. */
+/* A view wants a gradient whenever its base does, also one that was made before, or without the tape. */
 static inline bool fnn_wants_grad(const fnn_tensor *t) {
     const fnn_meta *m = t->meta;
     if (!m) return false;
     if (m->requires_grad || m->grad_fn) return true;
-    return m->view && m->view->base->grad_fn && m->view->version != fnn_tensor_version(t);
+    return m->view && (m->view->base->requires_grad || m->view->base->grad_fn);
 }
 void fnn_meta_set_grad(fnn_meta *m, fnn_tensor *grad, void *handle); /* takes both over; NULL clears */
 /* The node and output a gradient of t goes to; counted. Makes the accumulator of a leaf, renews a stale view's node. */
 fnn_status fnn_gradient_edge(const fnn_tensor *t, fnn_edge *edge);
-fnn_node *fnn_current_grad_fn(const fnn_tensor *t); /* borrowed; NULL: leaf. Renews a stale view's node */
+fnn_status fnn_current_grad_fn(const fnn_tensor *t, fnn_node **node); /* borrowed; NULL: leaf. Renews a stale view's node */
 
 /* ---- node ---- */
 /* Room for n_saved tensors; n->n_saved counts them from 0 as they come. */
@@ -157,13 +167,16 @@ fnn_status fnn_record_foreign(const fnn_foreign *foreign, void *object, const ch
  * else NULL. After it, which cannot fail: self (and its base) get the new history. The caller keeps its references. */
 fnn_status fnn_prepare_history(fnn_tensor *self, fnn_node *node, fnn_node **base);
 void fnn_start_history(fnn_tensor *self, fnn_node *node, fnn_node *base);
-/* self may be written: not read-only, not a leaf that wants a gradient, no two indices on one element. */
-fnn_status fnn_check_inplace(const char *op, const fnn_tensor *self);
+/* self may be written: not read-only, and, if the write goes on the tape, neither a leaf that wants a gradient nor a view the
+ * tape does not follow. */
+fnn_status fnn_check_inplace(const char *op, const fnn_tensor *self, bool recorded);
+/* Fails for a view that is not tracked; `indirect`: not it, but its base was written. */
+fnn_status fnn_check_origin(const char *op, const fnn_tensor *view, bool indirect);
 fnn_status fnn_check_repeats(const char *op, const fnn_tensor *self); /* the same memory stands for several elements */
 /* No input lies partly over self: the result would depend on the order of writing. */
 fnn_status fnn_check_overlap(const char *op, const fnn_tensor *self, const fnn_tensor *const *in, int n_in);
 /* A view made outside fnn_apply_op becomes a differentiable view of src (meta and view record, no node). */
-fnn_status fnn_record_view(fnn_tensor *out, const fnn_tensor *src);
+fnn_status fnn_record_view(fnn_tensor *out, const fnn_tensor *src, bool multiple);
 /* One node's backward on given output gradients; dx zeroed by the caller. */
 fnn_status fnn_node_backward(fnn_node *n, const fnn_tensor *const *dy, const bool *need, fnn_tensor *dx);
 /* CopySlices' part of the walk. */

@@ -5,28 +5,47 @@
  *     forward:  base[view] = op(base[view], others)
  *     backward: d_base = dy; d_base[view], d_others = op_backward(dy[view])
  * The view itself gets its node anew (an as_strided of the base) when it is next asked for one (node.c, renew_view). */
+#include <stdio.h>
 #include <string.h>
 
 #include "../core/pool.h"
 #include "graph.h"
 
-fnn_status fnn_check_inplace(const char *op, const fnn_tensor *self) {
+fnn_status fnn_check_origin(const char *op, const fnn_tensor *view, bool indirect) {
+    const fnn_meta *m = view->meta;
+    fnn_origin origin = m->view->origin;
+    if (origin == FNN_VIEW_TRACKED) return FNN_OK;
+    char which[96] = "A view";
+    if (m->grad_fn)
+        snprintf(which, sizeof which, "Output %u of %s is a view%s", m->output_nr, m->grad_fn->name, origin == FNN_VIEW_MULTIPLE ? "" : " of a view which");
+    const char *written = indirect ? "its base or another view of its base has been" : "is being";
+    if (origin == FNN_VIEW_MULTIPLE)
+        return fnn_fail(FNN_ERR_RUNTIME, "%s%s and %s modified inplace. This view is the output of a function that returns multiple views. Such "
+                                         "functions do not allow the output views to be modified inplace. You should replace the inplace operation "
+                                         "by an out-of-place one.", op, which, written);
+    const char *mode = origin == FNN_VIEW_NO_GRAD ? "no_grad" : "inference";
+    return fnn_fail(FNN_ERR_RUNTIME, "%s%s was created in %s mode and %s modified inplace %s. Make the view and the write in the same mode, "
+                                     "both inside the %s block or both outside.", op, which, mode, written,
+                    origin == FNN_VIEW_NO_GRAD ? "with grad mode enabled" : "in normal mode", mode);
+}
+
+fnn_status fnn_check_inplace(const char *op, const fnn_tensor *self, bool recorded) {
     if (self->storage && self->storage->readonly)
         return fnn_fail(FNN_ERR_RUNTIME, "%s_: the tensor shares read-only memory and may not be written; clone() it first", op);
     if ((self->flags & FNN_T_INFERENCE) && !fnn_mode.inference)
         return fnn_fail(FNN_ERR_RUNTIME, "%s_: Inplace update to inference tensor outside InferenceMode is not allowed. You can make a "
                                          "clone to get a normal tensor before doing inplace update.", op);
-    if (fnn_mode.grad && self->meta) {
-        const fnn_meta *m = self->meta;
-        if (m->requires_grad && !m->grad_fn)
-            return fnn_fail(FNN_ERR_RUNTIME, "%s_: a leaf Variable that requires grad is being used in an in-place operation.", op);
-        if (m->view && m->grad_fn && m->grad_fn->op && (m->grad_fn->op->flags & FNN_F_OUT_LIST))
-            return fnn_fail(FNN_ERR_RUNTIME, "%s_: Output %u of %s is a view and is being modified inplace. This view is the output of a function "
-                                             "that returns multiple views. Such functions do not allow the output views to be modified inplace. "
-                                             "You should replace the inplace operation by an out-of-place one.", op, m->output_nr, m->grad_fn->name);
-        if (m->view && m->view->base->requires_grad && !m->view->base->grad_fn)
-            return fnn_fail(FNN_ERR_RUNTIME, "%s_: a view of a leaf Variable that requires grad is being used in an in-place operation.", op);
+    const fnn_meta *m = self->meta;
+    if (!recorded || !m) return FNN_OK;
+    if (m->view) {
+        char prefix[64];
+        snprintf(prefix, sizeof prefix, "%s_: ", op);
+        FNN_TRY(fnn_check_origin(prefix, self, false));
     }
+    if (m->view && !m->view->base->grad_fn && fnn_wants_grad(self))
+        return fnn_fail(FNN_ERR_RUNTIME, "%s_: a view of a leaf Variable that requires grad is being used in an in-place operation.", op);
+    if (m->requires_grad && !m->grad_fn)
+        return fnn_fail(FNN_ERR_RUNTIME, "%s_: a leaf Variable that requires grad is being used in an in-place operation.", op);
     return FNN_OK;
 }
 

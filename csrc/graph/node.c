@@ -199,12 +199,16 @@ static fnn_status renew_if_stale(const fnn_tensor *t) {
     const fnn_view *v = t->meta->view;
     if (!v || !t->version || v->version == fnn_tensor_version(t)) return FNN_OK;
     if (!v->base->grad_fn && !v->base->requires_grad) return FNN_OK;
+    FNN_TRY(fnn_check_origin("", t, true));
     return renew_view(t);
 }
 
-fnn_node *fnn_current_grad_fn(const fnn_tensor *t) {
-    if (!t->meta || renew_if_stale(t)) return NULL;
-    return t->meta->grad_fn;
+fnn_status fnn_current_grad_fn(const fnn_tensor *t, fnn_node **node) {
+    *node = NULL;
+    if (!t->meta) return FNN_OK;
+    FNN_TRY(renew_if_stale(t));
+    *node = t->meta->grad_fn;
+    return FNN_OK;
 }
 
 fnn_status fnn_gradient_edge(const fnn_tensor *t, fnn_edge *edge) {
@@ -236,7 +240,9 @@ fnn_status fnn_set_requires_grad(fnn_tensor *t, bool on) {
         return fnn_fail(FNN_ERR_RUNTIME, "only Tensors of floating point dtype can require gradients, found %s", fnn_dtype_name(t->dtype));
     if (on && (t->flags & FNN_T_INFERENCE) && !fnn_mode.inference)
         return fnn_fail(FNN_ERR_RUNTIME, "Setting requires_grad=True on inference tensor outside InferenceMode is not allowed.");
-    if (fnn_current_grad_fn(t)) {
+    fnn_node *node;
+    FNN_TRY(fnn_current_grad_fn(t, &node));
+    if (node) {
         if (on) return FNN_OK;
         return fnn_fail(FNN_ERR_RUNTIME, "you can only change requires_grad flags of leaf variables. If you want to use a computed "
                                          "variable in a subgraph that doesn't require differentiation use var_no_grad = var.detach().");

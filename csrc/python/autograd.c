@@ -64,7 +64,7 @@ int fnn_set_grad(PyObject *self, PyObject *value, void *unused) {
 
 PyObject *fnn_get_requires_grad(PyObject *self, void *unused) {
     (void)unused;
-    return PyBool_FromLong(fnn_wants_grad(TENSOR(self)) || fnn_current_grad_fn(TENSOR(self)) != NULL);
+    return PyBool_FromLong(fnn_wants_grad(TENSOR(self)));
 }
 int fnn_set_requires_grad_attr(PyObject *self, PyObject *value, void *unused) {
     (void)unused;
@@ -80,7 +80,9 @@ static PyObject *method_requires_grad_(PyObject *self, PyObject *const *args, Py
 }
 PyObject *fnn_get_is_leaf(PyObject *self, void *unused) {
     (void)unused;
-    return PyBool_FromLong(fnn_current_grad_fn(TENSOR(self)) == NULL);
+    fnn_node *node;
+    fnn_status status = fnn_current_grad_fn(TENSOR(self), &node);
+    return status ? fnn_raise(status) : PyBool_FromLong(!node);
 }
 PyObject *fnn_get_retains_grad(PyObject *self, void *unused) {
     (void)unused;
@@ -90,7 +92,9 @@ PyObject *fnn_get_retains_grad(PyObject *self, void *unused) {
 static PyObject *method_retain_grad(PyObject *self, PyObject *unused) {
     (void)unused;
     fnn_tensor *t = TENSOR(self);
-    fnn_node *node = fnn_current_grad_fn(t);
+    fnn_node *node;
+    fnn_status status = fnn_current_grad_fn(t, &node);
+    if (status) return fnn_raise(status);
     if (!node) {
         if (fnn_wants_grad(t)) Py_RETURN_NONE; /* a leaf keeps its gradient anyway */
         return PyErr_SetString(PyExc_RuntimeError, "can't retain_grad on Tensor that has requires_grad=False"), NULL;
@@ -121,7 +125,7 @@ static PyObject *detached(PyObject *self, bool own_version) {
         fnn_version_unref(out.version);
         out.version = fresh;
     }
-    out.flags &= (uint8_t)~FNN_T_VIEW_NO_GRAD;
+    out.flags &= (uint8_t)~FNN_T_VIEW;
     return fnn_wrap_as(fnn_result_type(&self, 1), &out);
 }
 PyObject *fnn_get_data(PyObject *self, void *unused) {
@@ -154,7 +158,7 @@ static PyObject *method_detach(PyObject *self, PyObject *unused) {
 static PyObject *method_detach_(PyObject *self, PyObject *unused) {
     (void)unused;
     fnn_tensor *t = TENSOR(self);
-    if (t->meta && t->meta->view) return PyErr_SetString(PyExc_RuntimeError, "Can't detach views in-place. Use detach() instead."), NULL;
+    if ((t->flags & FNN_T_VIEW) || (t->meta && t->meta->view)) return PyErr_SetString(PyExc_RuntimeError, "Can't detach views in-place. Use detach() instead."), NULL;
     fnn_meta *m = t->meta;
     t->meta = NULL;
     if (m) fnn_meta_unref(m);

@@ -169,7 +169,7 @@ static int check_out(PyObject *target, PyObject *value) {
         PyErr_Format(PyExc_RuntimeError, "out: found shape %s, wanted %s", fnn_shape_of(to), fnn_shape_of(from));
         return -1;
     }
-    fnn_status status = fnn_check_inplace("out", to);
+    fnn_status status = fnn_check_inplace("out", to, false); /* off the tape, see above */
     if (!status) status = fnn_check_repeats("out", to);
     return status ? (fnn_raise(status), -1) : 0;
 }

@@ -246,7 +246,7 @@ PyObject *fnn_make_subclass(PyObject *unused, PyObject *const *args, Py_ssize_t 
     if (!fnn_arg_tensor("_make_subclass", "data", g[1]) || fnn_opt_bool("_make_subclass", "require_grad", g[2], &requires_grad)) return NULL;
     fnn_tensor t;
     fnn_tensor_ref_data(&t, TENSOR(g[1]));
-    t.flags &= (uint8_t)~FNN_T_VIEW_NO_GRAD;
+    t.flags &= (uint8_t)~FNN_T_VIEW;
     fnn_status status = requires_grad ? fnn_set_requires_grad(&t, true) : FNN_OK;
     if (!status) return fnn_wrap_as((PyTypeObject *)g[0], &t);
     fnn_tensor_unref(&t);

@@ -95,7 +95,9 @@ static PyObject *add_hook(void **slot, PyObject *hook) {
 
 PyObject *fnn_register_hook(PyObject *self, PyObject *hook) {
     fnn_tensor *t = TENSOR(self);
-    fnn_node *node = fnn_current_grad_fn(t);
+    fnn_node *node;
+    fnn_status status = fnn_current_grad_fn(t, &node);
+    if (status) return fnn_raise(status);
     if (!fnn_wants_grad(t)) return PyErr_SetString(PyExc_RuntimeError, "cannot register a hook on a tensor that doesn't require gradient"), NULL;
     fnn_track(self);
     if (!node) return add_hook(&t->meta->hooks, hook);
@@ -110,7 +112,10 @@ PyObject *fnn_register_hook(PyObject *self, PyObject *hook) {
 
 PyObject *fnn_register_post_hook(PyObject *self, PyObject *hook) {
     fnn_tensor *t = TENSOR(self);
-    if (!fnn_wants_grad(t) || fnn_current_grad_fn(t))
+    fnn_node *node;
+    fnn_status status = fnn_current_grad_fn(t, &node);
+    if (status) return fnn_raise(status);
+    if (!fnn_wants_grad(t) || node)
         return PyErr_SetString(PyExc_RuntimeError, "post accumulate grad hooks cannot be registered on non-leaf tensors"), NULL;
     fnn_track(self);
     t->meta->handle = self;
@@ -190,7 +195,9 @@ static Py_hash_t node_hash(PyObject *self) { return (Py_hash_t)((size_t)((NodeOb
 
 PyObject *fnn_get_grad_fn(PyObject *self, void *unused) {
     (void)unused;
-    return node_object(fnn_current_grad_fn(TENSOR(self)));
+    fnn_node *node;
+    fnn_status status = fnn_current_grad_fn(TENSOR(self), &node);
+    return status ? fnn_raise(status) : node_object(node);
 }
 
 /* _name_grad_fn(result, name): what a function composed of several ops shows as its grad_fn. Gives the result. */

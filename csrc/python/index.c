@@ -200,7 +200,7 @@ static int parse_key(target *g, PyObject *self, PyObject *key) {
     g->n = 0;
     fnn_tensor_clear(&g->view); /* the caller clears the target whatever happens */
     /* The views made below belong to self's record, so that writes into them reach its history. */
-    if (fnn_mode.grad && fnn_dtype_is_float(own->dtype) && !fnn_meta_of(own)) return fnn_raise(FNN_ERR_MEMORY), -1;
+    if (fnn_dtype_is_float(own->dtype) && !(own->flags & FNN_T_INFERENCE) && !fnn_meta_of(own)) return fnn_raise(FNN_ERR_MEMORY), -1;
     fnn_tensor_ref(&g->view, own);
     int64_t dim = 0;
     if (PyTuple_Check(key)) return take_tuple(g, key);
@@ -336,7 +336,7 @@ int fnn_setitem(PyObject *self, PyObject *key, PyObject *value) {
 static fnn_status put(fnn_frame *f, fnn_tensor *self) {
     target g = {.n = 0};
     int64_t dim = 0;
-    if (fnn_mode.grad && fnn_dtype_is_float(self->dtype) && !fnn_meta_of(self)) return FNN_ERR_MEMORY; /* as in parse_key */
+    if (fnn_dtype_is_float(self->dtype) && !(self->flags & FNN_T_INFERENCE) && !fnn_meta_of(self)) return FNN_ERR_MEMORY; /* as in parse_key */
     fnn_tensor_ref(&g.view, self);
     fnn_status status = FNN_OK;
     for (int i = 0; i < f->n_in && !status; i++)

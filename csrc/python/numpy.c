@@ -292,7 +292,7 @@ PyObject *fnn_share_array(const fnn_tensor *t) {
 }
 
 PyObject *fnn_to_numpy(PyObject *tensor) {
-    if (fnn_wants_grad(TENSOR(tensor))) {
+    if (fnn_mode.grad && fnn_wants_grad(TENSOR(tensor))) {
         PyErr_SetString(PyExc_RuntimeError, "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.");
         return NULL;
     }

@@ -150,7 +150,11 @@ PyObject *fnn_deepcopy(PyObject *self, PyObject *memo) {
     Py_XINCREF(copy);
     if (!copy && !PyErr_Occurred()) {
         const fnn_tensor *t = TENSOR(self);
-        if (t->meta && t->meta->grad_fn)
+        fnn_node *node;
+        fnn_status status = fnn_current_grad_fn(t, &node);
+        if (status)
+            fnn_raise(status);
+        else if (node)
             PyErr_SetString(PyExc_RuntimeError, "Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol at the "
                                                 "moment.  If you want the values only, use detach() first.");
         else

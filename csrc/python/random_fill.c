@@ -175,10 +175,11 @@ static PyObject *fill_self(PyObject *self, const char *name, const char *grad_na
     fnn_tensor *t = TENSOR(self);
     fnn_generator *gen;
     if (fnn_as_generator(generator, &gen)) return NULL;
-    fnn_status status = fnn_check_inplace(name, t);
+    bool recorded = fnn_mode.grad && fnn_wants_grad(t);
+    fnn_status status = fnn_check_inplace(name, t, recorded);
     if (!status) status = fnn_check_repeats(name, t);
     fnn_node *node = NULL, *base = NULL;
-    if (!status && fnn_mode.grad && fnn_wants_grad(t)) status = prepare_record(t, grad_name, &node, &base);
+    if (!status && recorded) status = prepare_record(t, grad_name, &node, &base);
     if (!status) {
         fnn_fill_random(t, gen, draw);
         fnn_tensor_bump(t);
@@ -299,7 +300,8 @@ static PyObject *bernoulli_by_tensor(PyObject *self, PyObject *p, PyObject *gene
     fnn_generator *gen;
     if (fnn_as_generator(generator, &gen)) return NULL;
     fnn_status status = check_probabilities(TENSOR(p));
-    if (!status) status = fnn_check_inplace("bernoulli", t);
+    bool recorded = fnn_mode.grad && fnn_wants_grad(t);
+    if (!status) status = fnn_check_inplace("bernoulli", t, recorded);
     if (!status) status = fnn_check_repeats("bernoulli", t);
     fnn_tensor shape = {0};
     const fnn_tensor *both[2] = {t, TENSOR(p)};
@@ -307,7 +309,7 @@ static PyObject *bernoulli_by_tensor(PyObject *self, PyObject *p, PyObject *gene
     if (!status && !fnn_same_shape(&shape, t))
         status = fnn_fail(FNN_ERR_RUNTIME, "bernoulli_: output with shape %s doesn't match the broadcast shape %s", fnn_shape_of(t), fnn_shape_of(&shape));
     fnn_node *node = NULL, *base = NULL;
-    if (!status && fnn_mode.grad && fnn_wants_grad(t)) status = prepare_record(t, "BernoulliBackward0", &node, &base);
+    if (!status && recorded) status = prepare_record(t, "BernoulliBackward0", &node, &base);
     if (!status) status = draw_each(t, TENSOR(p), gen);
     if (!status && !PyErr_Occurred()) {
         fnn_tensor_bump(t);

@@ -7,10 +7,11 @@
 static PyObject *become(const fnn_op *op, PyObject *self, const fnn_attrs *attrs) {
     fnn_tensor *t = TENSOR(self), out;
     const fnn_tensor *in = t;
-    fnn_status status = fnn_check_inplace(op->name, t);
+    bool recorded = fnn_mode.grad && fnn_wants_grad(t);
+    fnn_status status = fnn_check_inplace(op->name, t, recorded);
     if (!status) status = fnn_apply_op(op, &out, 1, &in, 1, attrs);
     if (status) return fnn_raise(status);
-    if (fnn_wants_grad(&out)) {
+    if (recorded) {
         if (t->meta->handle == self) t->meta->handle = NULL;
         fnn_tensor_unref(t);
         *t = out;

@@ -125,38 +125,14 @@ static PyObject *from_tensor_str(const char *function, PyObject *self, PyObject 
 static PyObject *tensor_repr(PyObject *self) { return from_tensor_str("tensor_repr", self, NULL); }
 static PyObject *tensor_format(PyObject *self, PyObject *spec) { return from_tensor_str("tensor_format", self, spec); }
 
-/* Iteration gives views of dimension 0, one by one. */
-typedef struct IterObject {
-    PyObject_HEAD
-    PyObject *tensor;
-    Py_ssize_t at;
-} IterObject;
-static PyTypeObject *IterType;
-
+/* The rows come from one unbind, as in torch: on the tape they are its outputs, which may not be written to. */
 static PyObject *tensor_iter(PyObject *self) {
     if (!TENSOR(self)->ndim) return PyErr_SetString(PyExc_TypeError, "iteration over a 0-d tensor"), NULL;
-    IterObject *it = PyObject_New(IterObject, IterType);
-    if (!it) return NULL;
-    it->tensor = Py_NewRef(self);
-    it->at = 0;
-    return (PyObject *)it;
+    PyObject *rows = PyObject_CallMethod(self, "unbind", NULL);
+    PyObject *it = rows ? PyObject_GetIter(rows) : NULL;
+    Py_XDECREF(rows);
+    return it;
 }
-static PyObject *iter_next(PyObject *self) {
-    IterObject *it = (IterObject *)self;
-    if (it->at >= TENSOR(it->tensor)->shape[0]) return NULL;
-    PyObject *index = PyLong_FromSsize_t(it->at++);
-    PyObject *row = index ? fnn_getitem(it->tensor, index) : NULL;
-    Py_XDECREF(index);
-    return row;
-}
-static void iter_dealloc(PyObject *self) {
-    PyTypeObject *type = Py_TYPE(self);
-    Py_DECREF(((IterObject *)self)->tensor);
-    PyObject_Free(self);
-    Py_DECREF(type);
-}
-static PyType_Slot iter_slots[] = {{Py_tp_iter, PyObject_SelfIter}, {Py_tp_iternext, iter_next}, {Py_tp_dealloc, iter_dealloc}, {0, NULL}};
-static PyType_Spec iter_spec = {"fastnn._C.TensorIterator", sizeof(IterObject), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, iter_slots};
 
 /* element in tensor: whether any element equals it. */
 static int tensor_contains(PyObject *self, PyObject *element) {
@@ -219,8 +195,7 @@ static int add_methods(PyTypeObject *type, PyMethodDef *defs) {
 
 int fnn_init_tensor(PyObject *module) {
     fnn_TensorType = (PyTypeObject *)PyType_FromSpec(&spec);
-    IterType = (PyTypeObject *)PyType_FromSpec(&iter_spec);
-    if (!fnn_TensorType || !IterType) return -1;
+    if (!fnn_TensorType) return -1;
     PyMethodDef *tables[] = {fnn_tensor_methods, fnn_convert_methods, fnn_factory_methods, fnn_random_methods, fnn_autograd_methods};
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
         if (add_methods(fnn_TensorType, tables[i])) return -1;

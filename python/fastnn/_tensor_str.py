@@ -175,7 +175,11 @@ def _notes(tensor: Any) -> list[str]:
             notes.append(f"dtype={tensor.dtype}")
     elif tensor.dtype not in (default, _C.int64, _C.bool):
         notes.append(f"dtype={tensor.dtype}")
-    grad_fn = tensor.grad_fn
+    try:
+        grad_fn = tensor.grad_fn
+    except RuntimeError:  # a view whose base was written: it may be read, not differentiated
+        notes.append("grad_fn=<Invalid>")
+        return notes
     if grad_fn is not None:
         notes.append(f"grad_fn=<{_node_name(grad_fn)}>")
     elif tensor.requires_grad:
