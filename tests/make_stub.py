@@ -67,6 +67,8 @@ RESULTS = {
 PLAIN = {
     "_adam_group": "(group: dict[str, Any], state: dict[Any, Any], fresh: Callable[[Any], Any], /) -> None",
     "_drop_grads": "(tensors: Sequence[Tensor], /) -> None",
+    "_clones": "(tensors: list[Any], /) -> list[Any]",
+    "_restore": "(tensors: list[Any], values: list[Any], /) -> None",
     "_isa": "(*args: Any) -> Any",
     "_module_tensors": "(module: Any, table: str, /) -> list[Any] | None",
     "_module_slots": "(cls: _type, /) -> None",

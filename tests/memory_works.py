@@ -1,4 +1,5 @@
-"""The work that memory is taken away from: training steps of several models, indexing, joins and views, hooks, data loading, files, kernels.
+"""The work that memory is taken away from: training steps of several models, indexing, joins and views, hooks, data loading, files, kernels;
+and those of memory_writes.py.
 
 Invariant: a work is small (some hundred requests), the same on each run (it seeds what it draws), and holds all it may change under
 "state/..." (what changes all or not at all) or "GROUP/..." (each alone). Does not: judge. Read next: memory_walk.py.
@@ -7,11 +8,12 @@ Invariant: a work is small (some hundred requests), the same on each run (it see
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from memory_walk import Held, Work
+from memory_writes import CHANGES, bits, data
 
 import fastnn
 import fastnn.kernels as k
@@ -19,24 +21,6 @@ from fastnn import nn
 from fastnn.nn import functional as F
 from fastnn.train.models import ModelConfig, build
 from fastnn.utils.data import DataLoader, TensorDataset
-
-
-def data(t: Any) -> Any:
-    return None if t is None else t.numpy().tobytes()
-
-
-def tensors(x: Any) -> Iterator[Any]:
-    if isinstance(x, fastnn.Tensor):
-        yield x.detach()
-    elif isinstance(x, np.ndarray):
-        yield fastnn.from_numpy(x)
-    elif isinstance(x, (list, tuple)):
-        for item in x:
-            yield from tensors(item)
-
-
-def bits(x: Any) -> list[bytes]:
-    return [data(t) for t in tensors(x)]
 
 
 class Training:
@@ -151,84 +135,6 @@ def in_place(s: Any) -> Any:
     return [h, s.x.grad, s.w.grad]
 
 
-# Writes into h of shape (4, 3) from b of shape (3, 1) or (4, 3), with the tape on; `s` has an index i and a mask m of h's shape.
-def at_rows(h: Any, s: Any) -> None:
-    h[s.i] = s.b[:2]
-
-
-def at_mask(h: Any, s: Any) -> None:
-    h[s.m] = 0.5
-
-
-def at_slice(h: Any, s: Any) -> None:
-    h[1:, ::2] = s.b[1:, :2]
-
-
-WRITES: dict[str, Callable[[Any, Any], Any]] = {
-    "add": lambda h, s: h.add_(s.b),
-    "mul": lambda h, s: h.mul_(s.b[:, :1]),
-    "mul by itself": lambda h, s: h.mul_(h),
-    "div": lambda h, s: h.div_(s.b),
-    "pow": lambda h, s: h.pow_(3),
-    "float64 operand": lambda h, s: h.sub_(s.b.double()),
-    "lerp": lambda h, s: h.lerp_(s.b, 0.25),
-    "addcmul": lambda h, s: h.addcmul_(s.b, s.b),
-    "addmm": lambda h, s: h.addmm_(s.b, s.b[:3]),
-    "exp": lambda h, s: h.exp_(),
-    "clamp": lambda h, s: h.clamp_(-0.5, 0.5),
-    "cumsum": lambda h, s: h.cumsum_(0),
-    "tril": lambda h, s: h.tril_(),
-    "copy": lambda h, s: h.copy_(s.b[:, :1]),
-    "copy of float64": lambda h, s: h.copy_(s.b.double()),
-    "fill": lambda h, s: h.fill_(3.0),
-    "zero": lambda h, s: h.zero_(),
-    "uniform": lambda h, s: h.uniform_(generator=fastnn.Generator().manual_seed(3)),
-    "bernoulli": lambda h, s: h.bernoulli_(s.p, generator=fastnn.Generator().manual_seed(3)),
-    "rows": at_rows,
-    "mask": at_mask,
-    "slice": at_slice,
-    "index_put": lambda h, s: h.index_put_((s.i,), s.b[:2], accumulate=True),
-    "index_add": lambda h, s: h.index_add_(0, s.i, s.b[:2]),
-    "index_copy": lambda h, s: h.index_copy_(0, s.i, s.b[:2]),
-    "index_fill": lambda h, s: h.index_fill_(1, s.i, 2.0),
-    "scatter": lambda h, s: h.scatter_(0, s.i[None], s.b),
-    "scatter_add": lambda h, s: h.scatter_add_(0, s.i[None], s.b),
-    "masked_fill": lambda h, s: h.masked_fill_(s.m, 0.5),
-    "transpose": lambda h, s: h.t_(),
-}  # fmt: skip
-
-
-class Targets:
-    """For each write a tensor with a history, and what the write takes from it: itself or a view of it."""
-
-    def __init__(self, shape: tuple[int, int], part: Callable[[Any], Any]) -> None:
-        self.shape, self.part = shape, part
-        self.b = (fastnn.arange(12.0).view(4, 3) / 5 + 0.5).requires_grad_(True)
-        self.p, self.i = fastnn.full((4, 3), 0.5), fastnn.tensor([2, 0])
-        self.m = fastnn.arange(12).view(4, 3) % 2 == 0
-        self.wholes: dict[str, Any] = {name: self.fresh() for name in WRITES}
-
-    def fresh(self) -> Any:
-        return fastnn.linspace(-1, 2, self.shape[0] * self.shape[1]).requires_grad_(True).view(self.shape).sin()
-
-    def run(self) -> None:
-        for name, write in WRITES.items():
-            whole = self.wholes[name] = self.fresh()  # (equal to the one that is there unless that was written)
-            write(self.part(whole), self)
-
-    def held(self) -> Held:
-        """Value, shape, version and history of each: all from before its write, or all from after."""
-        held: Held = {}
-        for name, t in self.wholes.items():
-            held |= {f"{name}/value": data(t.detach()), f"{name}/shape": tuple(t.shape)}
-            held |= {f"{name}/version": t._version, f"{name}/history": t.grad_fn.name()}
-        return held
-
-
-def writes(shape: tuple[int, int], part: Callable[[Any], Any]) -> Work:
-    return Work(lambda: Targets(shape, part), Targets.run, Targets.held, sources=("pool", "extension"))
-
-
 class Double(fastnn.autograd.Function):
     @staticmethod
     def forward(ctx: Any, a: Any) -> Any:
@@ -331,13 +237,10 @@ def kernels(s: Arrays) -> Any:
     return [y, h, z, dz, dx, dw, db]
 
 
-WORKS |= {
+WORKS |= CHANGES | {
     "indexing": plain(indexing),
     "joins and views": plain(joins_and_views),
     "in place": plain(in_place),
-    "writes": writes((4, 3), lambda whole: whole),
-    "writes into a view": writes((5, 4), lambda whole: whole[1:, 1:]),
-    "writes into a transposed view": writes((4, 5), lambda whole: whole.t()[1:, 1:]),
     "hooks and functions": plain(hooks_and_functions),
     "numbers": plain(numbers),
     "draws": plain(draws),

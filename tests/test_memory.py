@@ -1,7 +1,7 @@
 """Memory that runs out: every request of a piece of work fails once, see memory_walk.py; here the works are run, each in a process of its own.
 
 Invariant: a work passes only if all its requests were tried: the counts it prints are positive for every source.
-Read next: memory_walk.py (what is demanded), memory_works.py (the works).
+Read next: memory_walk.py (what is demanded), memory_works.py and memory_writes.py (the works).
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-/* _adam_group, _sgd_group: one parameter group from Python to the multi-tensor steps of ops/optim.c; _drop_grads, _total_norm.
+/* _adam_group, _sgd_group: one parameter group from Python to the multi-tensor steps of ops/optim.c; _drop_grads,
+ * _total_norm, _clones, _restore.
  *
  * They read the group's options and the state dicts as they are at this call, since scripts change both between steps: nothing
  * is remembered from one step to the next. Gradients come from the tensors' autograd records, so no Python object is made
@@ -237,11 +238,56 @@ static PyObject *total_norm(PyObject *module, PyObject *tensors) {
     return status ? fnn_raise(status) : fnn_wrap(&total);
 }
 
+/* ---- undoing ---- */
+
+/* _clones(tensors): a list of copies outside the tape, to be given to _restore. What is no Tensor stands for itself. */
+static PyObject *clones(PyObject *module, PyObject *list) {
+    (void)module;
+    if (!PyList_Check(list)) return PyErr_SetString(PyExc_TypeError, "_clones takes a list"), NULL;
+    Py_ssize_t n = PyList_GET_SIZE(list);
+    PyObject *copies = PyList_New(n);
+    for (Py_ssize_t i = 0; copies && i < n; i++) {
+        PyObject *t = PyList_GET_ITEM(list, i), *made = NULL;
+        fnn_tensor copy;
+        if (!fnn_is_tensor(t)) {
+            made = Py_NewRef(t);
+        } else {
+            bool before = fnn_keep_host(true); /* nobody may change the list meanwhile */
+            fnn_status status = fnn_run1(&fnn_op_CLONE, &copy, TENSOR(t), NULL);
+            fnn_keep_host(before);
+            made = status ? fnn_raise(status) : fnn_wrap(&copy);
+        }
+        if (made)
+            PyList_SET_ITEM(copies, i, made);
+        else
+            Py_CLEAR(copies);
+    }
+    return copies;
+}
+
+/* _restore(tensors, values): each tensor gets its values back, the last first, since two may share memory. Asks for no memory. A
+ * tensor that has another shape or dtype by now stays as it is, and so does one without a value. */
+static PyObject *restore(PyObject *module, PyObject *const *args, Py_ssize_t nargs) {
+    (void)module;
+    if (nargs != 2 || !PyList_Check(args[0]) || !PyList_Check(args[1])) return PyErr_SetString(PyExc_TypeError, "_restore takes two lists of Tensors"), NULL;
+    Py_ssize_t n = PyList_GET_SIZE(args[0]) < PyList_GET_SIZE(args[1]) ? PyList_GET_SIZE(args[0]) : PyList_GET_SIZE(args[1]);
+    for (Py_ssize_t i = n - 1; i >= 0; i--) {
+        PyObject *t = PyList_GET_ITEM(args[0], i), *value = PyList_GET_ITEM(args[1], i);
+        if (!fnn_is_tensor(t) || !fnn_is_tensor(value) || !fnn_same_shape(TENSOR(t), TENSOR(value)) || TENSOR(t)->dtype != TENSOR(value)->dtype) continue;
+        fnn_status status = fnn_copy_into(TENSOR(t), TENSOR(value));
+        if (status) return fnn_raise(status);
+        fnn_tensor_bump(TENSOR(t));
+    }
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef functions[] = {
     {"_adam_group", (PyCFunction)(void (*)(void))adam_group, METH_FASTCALL, NULL},
     {"_sgd_group", (PyCFunction)(void (*)(void))sgd_group, METH_FASTCALL, NULL},
     {"_drop_grads", drop_grads, METH_O, NULL},
     {"_total_norm", total_norm, METH_O, NULL},
+    {"_clones", clones, METH_O, NULL},
+    {"_restore", (PyCFunction)(void (*)(void))restore, METH_FASTCALL, NULL},
     {NULL, NULL, 0, NULL}};
 
 int fnn_init_optim(PyObject *module) {

@@ -1,6 +1,7 @@
 """Optimizers whose update is composed of tensor operations, one parameter at a time.
 
 Invariant: the order of operations is PyTorch's per-tensor loop, so the bits are its; all of it runs with the tape off.
+A step that raises has changed nothing.
 Does not: serve SGD and Adam, whose whole group is one C call. Read next: rmsprop.py.
 """
 
@@ -11,6 +12,7 @@ from typing import Any
 
 import fastnn
 
+from ._undo import Undo
 from .optimizer import Optimizer, check_supported, evaluate, start_step
 
 
@@ -38,20 +40,25 @@ class ComposedOptimizer(Optimizer):
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """One update of all parameters that have a gradient; returns the closure's loss."""
         loss = evaluate(closure)
-        with fastnn.no_grad():
+        with fastnn.no_grad(), Undo() as undo:
             for group in self.param_groups:
                 check_supported(group["differentiable"])
                 for p in group["params"]:
                     if p.grad is not None:
-                        self._one(p, p.grad, group)
+                        own = self._state_of(p, group)
+                        undo.keep([p, *own.values()])  # here, where the update finds them in the cache
+                        self._one(p, p.grad, own, group)
         return loss
 
-    def _one(self, p: Any, grad: Any, group: dict[str, Any]) -> None:
-        own = self.state.get(p)
+    def _state_of(self, p: Any, group: dict[str, Any]) -> dict[str, Any]:
+        own: dict[str, Any] | None = self.state.get(p)
         if not own:
             own = {"step": start_step()}
             self._start(p, own, group)
             self.state[p] = own  # now that all of it is there
+        return own
+
+    def _one(self, p: Any, grad: Any, own: dict[str, Any], group: dict[str, Any]) -> None:
         if group["maximize"]:
             grad = -grad
         own["step"] += 1

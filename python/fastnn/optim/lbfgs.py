@@ -1,7 +1,7 @@
 """L-BFGS: a quasi-Newton method with limited memory, for small full-batch problems.
 
 Invariant: one `step(closure)` makes up to max_iter iterations; state keys are PyTorch's and live under the first
-parameter.
+parameter. A step that raises has changed nothing.
 Does not: parameter groups. Read next: _line_search.py.
 """
 
@@ -13,6 +13,7 @@ from typing import Any
 import fastnn
 
 from ._line_search import strong_wolfe
+from ._undo import Undo
 from .optimizer import Optimizer, ParamsT, check_lr
 
 
@@ -65,8 +66,18 @@ class LBFGS(Optimizer):
 
         `closure` clears gradients, computes the loss and calls backward.
         """
-        with fastnn.no_grad():
-            return self._step(closure)
+        first = self._params[0]
+        before = dict(self.state[first])
+        for memory in ("old_dirs", "old_stps", "ro"):
+            if memory in before:
+                before[memory] = list(before[memory])
+        with fastnn.no_grad(), Undo() as undo:
+            undo.keep(list(self._params))
+            try:
+                return self._step(closure)
+            except BaseException:
+                self.state[first] = before  # its tensors are made anew in each iteration, never written
+                raise
 
     def _step(self, closure: Callable[[], Any]) -> Any:
         def evaluate() -> Any:
