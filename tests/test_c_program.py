@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support import ROOT, isas
+from support import ROOT, SANITIZED, c_environment, isas
 
 import fastnn
 import fastnn.nn.functional as F
@@ -26,12 +26,13 @@ FLAGS = "-std=c11 -D_GNU_SOURCE -pthread -Wall -Wextra -Werror -fno-math-errno -
 PROGRAM = ROOT / "tests" / "c" / "train_mlp.c"
 UNITS = sorted(p for p in (ROOT / "csrc").rglob("*.c") if p.parent.name != "python")
 COMPILER = shlex.split(os.environ.get("CC", "cc"))
+KIND, CHECKS = ("sanitized", ["-O0", "-fsanitize=address,undefined"]) if SANITIZED else ("obj", ["-O1"])
 
 
 def built_objects() -> list[Path] | None:
     """Objects of an up-to-date build: one per unit, none older than any source."""
     newest = max(p.stat().st_mtime for p in (ROOT / "csrc").rglob("*") if p.suffix in (".c", ".h", ".inc", ".def"))
-    for folder in sorted((ROOT / "build").glob("obj-*"), key=lambda p: -p.stat().st_mtime):
+    for folder in sorted((ROOT / "build").glob(f"{KIND}-*"), key=lambda p: -p.stat().st_mtime):
         objects = [folder / f"{str(u.relative_to(ROOT).with_suffix('')).replace(os.sep, '-')}.o" for u in UNITS]
         if all(o.exists() for o in objects) and max(o.stat().st_mtime for o in objects) > newest:
             return objects
@@ -41,7 +42,8 @@ def built_objects() -> list[Path] | None:
 def compile_units(folder: Path) -> list[Path]:
     def one(unit: Path) -> Path:
         obj = folder / f"{unit.parent.name}-{unit.stem}.o"
-        subprocess.run([*COMPILER, *FLAGS, "-O1", "-I", str(ROOT / "csrc"), "-c", str(unit), "-o", str(obj)], check=True)
+        command = [*COMPILER, *FLAGS, *CHECKS, "-I", str(ROOT / "csrc"), "-c", str(unit), "-o", str(obj)]
+        subprocess.run(command, check=True, env=c_environment())
         return obj
 
     with ThreadPoolExecutor(2) as pool:
@@ -60,13 +62,14 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     for name, program in found.items():
         source = ROOT / "tests" / "c" / f"{name}.c"
         libraries = ["-o", str(program), "-lm", "-ldl", "-pthread"]
-        subprocess.run([*COMPILER, *FLAGS, "-O1", "-I", str(ROOT / "csrc"), str(source), *objects, *libraries], check=True)
+        command = [*COMPILER, *FLAGS, *CHECKS, "-I", str(ROOT / "csrc"), str(source), *objects, *libraries]
+        subprocess.run(command, check=True, env=c_environment())
     return found
 
 
 def printed_by(program: Path, **env: str) -> str:
-    done = subprocess.run([str(program)], capture_output=True, text=True, timeout=120, env={**os.environ, **env})
-    assert done.returncode == 0, done.stderr
+    done = subprocess.run([str(program)], capture_output=True, text=True, timeout=600, env=c_environment(**env))
+    assert done.returncode == 0 and done.stderr == "", done.stderr  # (a sanitizer's report is there)
     return done.stdout
 
 

@@ -14,6 +14,8 @@ from op_table import ROWS
 from proofs import Results, close_to_oracle, equal_bits, oracle_of
 from support import TESTS, isas, run_python
 
+pytestmark = pytest.mark.xdist_group("isa")  # the processes run once, not once per worker
+
 
 @pytest.fixture(scope="session")
 def by_isa(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Results]:

@@ -85,13 +85,13 @@ for _ in range(20):
     step()
 before = t._C._pool_stats()
 faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(200):
+for _ in range(30 if SANITIZED else 200):
     step()
 after = t._C._pool_stats()
 grown = {k: (before[k], after[k]) for k in ("bytes_in_use", "bytes_reserved", "system_allocs") if after[k] != before[k]}
 assert not grown, grown
 more = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - faults
-assert SANITIZED or more < 200, f"{more} page faults in 200 steps"  # a sanitizer keeps what was freed
+assert SANITIZED or more < 200, f"{more} page faults"  # a sanitizer keeps what was freed
 print("steady")
 """
 
