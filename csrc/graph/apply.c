@@ -2,6 +2,8 @@
  *
  * Invariant: a tensor gets a grad_fn only when grad mode is on, the op is differentiable and an input wants a gradient;
  * otherwise the call costs what fnn_run costs. In-place forms are inplace.c. */
+#include <string.h>
+
 #include "../core/pool.h"
 #include "graph.h"
 
@@ -255,12 +257,13 @@ static fnn_status run_and_copy(fnn_call *c, fnn_tensor *self) {
 }
 
 /* Whatever may be refused is: nothing is written before. */
-static fnn_status check_write(fnn_call *c, const fnn_tensor *self) {
+static fnn_status check_write(fnn_call *c, const fnn_tensor *self, int *apart) {
     c->inplace = c->op->flags & FNN_F_WRITES;
     FNN_TRY(c->op->plan(c));
     if (!c->inplace && !fnn_same_shape(c->out, self))
         return fnn_fail(FNN_ERR_RUNTIME, "%s_: output with shape %s doesn't match the broadcast shape %s", c->op->name,
                         fnn_shape_of(self), fnn_shape_of(c->out));
+    FNN_TRY(fnn_check_overlap(c->op, self, c->in, c->n_in, apart));
     return c->op->inspect ? c->op->inspect(c) : FNN_OK;
 }
 
@@ -273,17 +276,33 @@ static fnn_status run_write(fnn_call *c, fnn_tensor *self) {
     return fnn_run_checked(c);
 }
 
+/* The write with a copy of input i, which lies among the places written to. */
+static fnn_status write_apart(const fnn_op *op, fnn_tensor *self, const fnn_tensor *const *in, int n_in, const fnn_attrs *attrs, int i) {
+    const fnn_tensor *others[FNN_MAX_IN + 2];
+    fnn_tensor copy;
+    memcpy(others, in, sizeof *in * (size_t)n_in);
+    FNN_TRY(fnn_apply_op(&fnn_op_CLONE, &copy, 1, &in[i], 1, NULL));
+    others[i] = &copy;
+    fnn_status status = fnn_apply_inplace_op(op, self, others, n_in, attrs);
+    fnn_tensor_unref(&copy);
+    return status;
+}
+
 fnn_status fnn_apply_inplace_op(const fnn_op *op, fnn_tensor *self, const fnn_tensor *const *in, int n_in, const fnn_attrs *attrs) {
     bool save = any_wanted(op, in, n_in);
     FNN_TRY(fnn_check_inplace(op->name, self, save));
     if (op != &fnn_op_FILL_) FNN_TRY(fnn_check_repeats(op->name, self)); /* one value fits all */
-    FNN_TRY(fnn_check_overlap(op->name, self, in, n_in));
     fnn_tensor out;
     fnn_call c;
     fnn_call_init(&c, op, &out, 1, in, n_in, attrs);
     c.save = save;
     write_record record = {0};
-    fnn_status status = check_write(&c, self);
+    int apart;
+    fnn_status status = check_write(&c, self, &apart);
+    if (!status && apart) {
+        for (int i = 0; i < op->n_extra; i++) fnn_tensor_unref(&c.extra[i]);
+        return write_apart(op, self, in, n_in, attrs, apart);
+    }
     if (!status && save) status = prepare_record(&c, self, &record);
     if (!status) status = run_write(&c, self);
     if (!status) {

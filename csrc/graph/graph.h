@@ -173,8 +173,9 @@ fnn_status fnn_check_inplace(const char *op, const fnn_tensor *self, bool record
 /* Fails for a view that is not tracked; `indirect`: not it, but its base was written. */
 fnn_status fnn_check_origin(const char *op, const fnn_tensor *view, bool indirect);
 fnn_status fnn_check_repeats(const char *op, const fnn_tensor *self); /* the same memory stands for several elements */
-/* No input lies partly over self: the result would depend on the order of writing. */
-fnn_status fnn_check_overlap(const char *op, const fnn_tensor *self, const fnn_tensor *const *in, int n_in);
+/* Refuses an input that shares memory with self, in[0], where torch does; *apart: the first one that may share some but is not refused
+ * and has to be copied before the write, else 0. */
+fnn_status fnn_check_overlap(const fnn_op *op, const fnn_tensor *self, const fnn_tensor *const *in, int n_in, int *apart);
 /* A view made outside fnn_apply_op becomes a differentiable view of src (meta and view record, no node). */
 fnn_status fnn_record_view(fnn_tensor *out, const fnn_tensor *src, bool multiple);
 /* One node's backward on given output gradients; dx zeroed by the caller. */

@@ -65,17 +65,23 @@ static bool same_view(const fnn_tensor *a, const fnn_tensor *b) {
     return true;
 }
 
-fnn_status fnn_check_overlap(const char *op, const fnn_tensor *self, const fnn_tensor *const *in, int n_in) {
-    for (int i = 0; i < n_in; i++) {
+/* torch refuses where both fill their block; of others (interleaved columns, an expanded row) it does not see whether they touch, and
+ * what it computes then depends on its order of writing. */
+fnn_status fnn_check_overlap(const fnn_op *op, const fnn_tensor *self, const fnn_tensor *const *in, int n_in, int *apart) {
+    bool places = op->flags & FNN_F_PLACES;
+    *apart = 0;
+    for (int i = 1; i < n_in; i++) {
         const fnn_tensor *t = in[i];
-        if (!t || t == self || t->storage != self->storage || same_view(t, self)) continue;
+        if (!t || t->storage != self->storage || !t->storage || !t->numel || (!places && same_view(t, self))) continue;
         const char *lo, *hi, *self_lo, *self_hi;
         fnn_tensor_extent(t, &lo, &hi);
         fnn_tensor_extent(self, &self_lo, &self_hi);
-        /* Interleaved views (even and odd columns) need not touch; torch refuses only where both fill their block. */
-        if (lo < self_hi && self_lo < hi && fnn_is_dense(t) && fnn_is_dense(self))
+        if (lo >= self_hi || self_lo >= hi) continue;
+        bool number = i == n_in - 1 && op->flags & FNN_F_NUMBER;
+        if (!number && fnn_is_dense(t) && fnn_is_dense(self))
             return fnn_fail(FNN_ERR_RUNTIME, "%s_: unsupported operation: some elements of the input tensor and the written-to tensor "
-                                             "refer to a single memory location. Please clone() the tensor before performing the operation.", op);
+                                             "refer to a single memory location. Please clone() the tensor before performing the operation.", op->name);
+        if (!*apart) *apart = i;
     }
     return FNN_OK;
 }

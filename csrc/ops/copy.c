@@ -80,4 +80,4 @@ static fnn_status plan_fill_(fnn_call *c) {
 static fnn_status inspect_fill_(fnn_call *c) { return fnn_want_fit("fill_", c->in[1], c->in[0]->dtype); }
 
 const fnn_op fnn_op_COPY_ = {.name = "copy", .grad_name = "CopyBackwards", .n_in = 2, .n_out = 1, .flags = FNN_F_WRITES, .plan = plan_copy_, .forward = forward_copy_, .backward = back_copy_};
-const fnn_op fnn_op_FILL_ = {.name = "fill", .grad_name_of = fnn_grad_name_fill, .n_in = 2, .n_out = 1, .flags = FNN_F_WRITES, .plan = plan_fill_, .inspect = inspect_fill_, .forward = forward_copy_, .backward = back_copy_};
+const fnn_op fnn_op_FILL_ = {.name = "fill", .grad_name_of = fnn_grad_name_fill, .n_in = 2, .n_out = 1, .flags = FNN_F_WRITES | FNN_F_NUMBER, .plan = plan_fill_, .inspect = inspect_fill_, .forward = forward_copy_, .backward = back_copy_};

@@ -279,7 +279,7 @@ const fnn_op fnn_op_INDEX_SELECT = {.name = "index_select", .grad_name = "IndexS
 
 /* These write into a copy of the input, or into the input itself: each place is read no more once it is written. */
 #define WRITER(NAME, text, grad, the_plan, the_forward, the_backward)                                                                       \
-    const fnn_op fnn_op_##NAME = {.name = text, .grad_name = grad, .n_in = 3, .n_out = 1, .flags = FNN_F_ELEMENTWISE, .no_grad_in = 2,       \
+    const fnn_op fnn_op_##NAME = {.name = text, .grad_name = grad, .n_in = 3, .n_out = 1, .flags = FNN_F_ELEMENTWISE | FNN_F_PLACES, .no_grad_in = 2, \
                                   .save_in = {2, 0, 2}, .plan = the_plan, .inspect = inspect_each, .forward = the_forward, .backward = the_backward};
 WRITER(SCATTER, "scatter", "ScatterBackward0", plan_scatter, forward_scatter, back_scatter)
 WRITER(SCATTER_ADD, "scatter_add", "ScatterAddBackward0", plan_scatter, forward_scatter, back_scatter)

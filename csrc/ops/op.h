@@ -63,6 +63,8 @@ enum {
     FNN_F_OUT_LIST = 16, /* any number of outputs (split, unbind): the caller asks plan through count_out */
     FNN_F_WRITES = 32,   /* only exists in place: writes in[0] (copy_, fill_, index_put_); plan leaves out[] alone */
     FNN_F_ELEMENTWISE = 64, /* element i of the output depends on elements i of the inputs: safe exactly in place */
+    FNN_F_PLACES = 128,  /* writes at places that in[] names: no input may share the written memory, not even all of it */
+    FNN_F_NUMBER = 256,  /* the last input is one number, read before anything is written */
 };
 
 struct fnn_op {

@@ -201,7 +201,8 @@ static fnn_status back_addc(fnn_backcall *b) {
     const fnn_op fnn_op_##NAME = {.name = text, .grad_name = grad, .n_in = 3, .n_out = 1, .flags = FNN_F_ELEMENTWISE, \
                                   .plan = the_plan, .forward = the_forward, .backward = the_backward, __VA_ARGS__};
 TERNARY(WHERE, "where", "WhereBackward0", plan_where, forward_where, back_where, .no_grad_in = 1, .save_in = {0, 1, 1})
-TERNARY(MASKED_FILL, "masked_fill", "MaskedFillBackward0", plan_masked_fill, forward_masked_fill, back_masked_fill, .inspect = inspect_masked_fill, .no_grad_in = 2, .save_in = {2, 0, 2})
+const fnn_op fnn_op_MASKED_FILL = {.name = "masked_fill", .grad_name = "MaskedFillBackward0", .n_in = 3, .n_out = 1, .flags = FNN_F_ELEMENTWISE | FNN_F_NUMBER,
+                                   .plan = plan_masked_fill, .inspect = inspect_masked_fill, .forward = forward_masked_fill, .backward = back_masked_fill, .no_grad_in = 2, .save_in = {2, 0, 2}};
 TERNARY(CLAMP, "clamp", "ClampBackward1", plan_clamp, forward_clamp, back_clamp, .grad_name_of = fnn_grad_name_clamp, .optional_in = 6, .save_in = {7, 7, 7})
 TERNARY(LERP, "lerp", "LerpBackward1", plan_promoted, forward_lerp, back_lerp, .grad_name_of = fnn_grad_name_lerp, .save_in = {4, 4, 3})
 TERNARY(ADDCMUL, "addcmul", "AddcmulBackward0", plan_promoted, forward_addc, back_addc, .loop = FNN_T_addcmul, .save_in = {0, 4, 2})

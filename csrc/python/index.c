@@ -288,6 +288,13 @@ static fnn_tensor without_leading_ones(const fnn_tensor *value, int ndim) {
 }
 
 static fnn_status store(target *g, const fnn_tensor *value, bool accumulate) {
+    if (!g->n && value->storage && value->storage == g->view.storage && !fnn_same_shape(value, &g->view)) {
+        fnn_tensor copy; /* repeated over its own memory: read as it was before */
+        FNN_TRY(fnn_apply_op(&fnn_op_CLONE, &copy, 1, &value, 1, NULL));
+        fnn_status status = store(g, &copy, accumulate);
+        fnn_tensor_unref(&copy);
+        return status;
+    }
     if (!g->n) {
         fnn_tensor plain = without_leading_ones(value, g->view.ndim);
         if (plain.ndim != value->ndim && fnn_wants_grad(value)) { /* the tape has to know of the dropped sizes */

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from fastnn import _C
+
 from ._registry import composed, method_only
 from .shape import wrap
 
@@ -22,6 +24,10 @@ def _places(self: Tensor, dim: int, index: Tensor) -> tuple[Any, ...]:
 @method_only
 def index_fill_(self: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
     """One value into the slices that index names, in place."""
+    if isinstance(value, _C.Tensor):
+        if value.dim():
+            raise RuntimeError(f"index_fill_: value has shape {tuple(value.shape)}, expected a 0-dimensional tensor")
+        value = value.clone()  # it may lie in self
     self[_places(self, dim, index)] = value
     return self
 
@@ -37,10 +43,17 @@ def index_copy_(self: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor
     """The slices of source into those that index names, in place."""
     if source.dtype != self.dtype:
         raise RuntimeError(f"index_copy_: source has dtype {source.dtype}, expected {self.dtype}, the dtype of self")
-    if source.dim() == self.dim() and source.dim() and source.size(dim) != index.numel():
+    slices = source.size(dim) if source.dim() else 1
+    if index.dim() > 1 or index.numel() != slices or (source.dim() and self.dim() and source.dim() != self.dim()):
         raise IndexError(
-            f"index_copy_: source has {source.size(dim)} slices along dim {dim}, index {index.numel()} elements"
+            f"index_copy_: source has shape {tuple(source.shape)}, index {tuple(index.shape)}: expected one slice of"
+            f" self {tuple(self.shape)} along dim {dim} per element of a flat index"
         )
+    wanted = list(self.shape)
+    if wanted:
+        wanted[dim] = slices
+    if source.dim() and self.dim() and list(source.shape) != wanted:
+        raise RuntimeError(f"index_copy_: source has shape {tuple(source.shape)}, expected {tuple(wanted)}")
     self[_places(self, dim, index)] = source
     return self
 
