@@ -15,6 +15,7 @@ enum {
     MAX_COLUMNS = 1024,
     DEEP_K = 256,         /* where sums are longer ... */
     DEEP_COLUMNS = 128,   /* ... chunks have at most so many columns: their part of B stays in the L2 cache for all rows */
+    MANY_ROWS = 256,
     NEAR_B = 1 << 19,     /* bytes of a B that stays in the L2 cache while all rows of A pass by */
     MAX_CHUNKS = 32,
     PACK_ROWS = 32,       /* rows of A from which packing a contiguous B can pay, and ... */
@@ -82,7 +83,7 @@ static void choose_chunks(fnn_product_plan *l, bool copy) {
     l->row_chunks = ceil_div(p->M, l->rows);
     l->rows = min64(l->rows, round_up(ceil_div(p->M, l->row_chunks), 12)); /* alike: not 48 and 16 */
     l->column_chunks = ceil_div(p->N, l->columns);
-    l->by_rows = (size_t)(p->N * l->depth) * l->t->size <= NEAR_B;
+    l->by_rows = p->M >= MANY_ROWS && (size_t)(p->N * l->depth) * l->t->size <= NEAR_B;
     l->group = 1;
     if (l->row_chunks * l->column_chunks * l->splits == 1)
         l->group = max64(1, min64(l->batches, (int64_t)(CHUNK_WORK / (work + 1))));
