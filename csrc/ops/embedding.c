@@ -126,22 +126,12 @@ static fnn_status divide_by_count(fnn_tensor *dy, const fnn_tensor *index, int64
     return FNN_OK;
 }
 
-/* How far the rows of t lie apart, of which each is contiguous: true of a slice of a joined tensor too, which then is no copy. */
-static bool even_rows(const fnn_tensor *t, int64_t *apart) {
-    const int last = t->ndim - 1;
-    if (!t->storage || last < 1 || t->stride[last] != 1) return false;
-    for (int d = last - 1; d > 0; d--)
-        if (t->stride[d - 1] != t->stride[d] * t->shape[d]) return false;
-    *apart = t->stride[last - 1];
-    return true;
-}
-
 static fnn_status backward(fnn_backcall *b) {
     if (!b->need[0]) return FNN_OK;
     const fnn_geom *g = &b->in_geom[0];
     fnn_tensor dy = {0}, index = {0};
-    int64_t apart = g->shape[1];
-    const bool even = !b->attrs->v[1].i && even_rows(b->dy[0], &apart);
+    int64_t apart = g->shape[1]; /* rows of a slice of a joined gradient need no copy */
+    const bool even = b->dy[0]->storage && !b->attrs->v[1].i && fnn_even_rows(b->dy[0], b->dy[0]->ndim - 1, &apart);
     fnn_status status = FNN_OK;
     if (even) fnn_tensor_ref_data(&dy, b->dy[0]);
     else status = fnn_contiguous(&dy, b->dy[0]);

@@ -70,23 +70,24 @@ static fnn_status plan_stack(fnn_call *c) {
 
 /* ---- forward ---- */
 
-/* Pieces that only need copying: each is one block in each of `rows` rows of y, side by side. */
+/* Pieces that only need copying: each is one block in each of `rows` rows of y, side by side, and lies in even rows itself. */
 typedef struct joined {
     char *y;
     const fnn_call *c;
+    int dim;
     int64_t rows, row_bytes, per; /* per: rows of a chunk */
 } joined;
 
-static void copy_blocks(char *y, int64_t step, const char *x, int64_t width, int64_t rows) {
+static void copy_blocks(char *y, int64_t y_step, const char *x, int64_t x_step, int64_t width, int64_t rows) {
     switch (width) { /* a stack of numbers: no call per number */
     case 4:
-        for (int64_t r = 0; r < rows; r++, y += step, x += 4) memcpy(y, x, 4);
+        for (int64_t r = 0; r < rows; r++, y += y_step, x += x_step) memcpy(y, x, 4);
         return;
     case 8:
-        for (int64_t r = 0; r < rows; r++, y += step, x += 8) memcpy(y, x, 8);
+        for (int64_t r = 0; r < rows; r++, y += y_step, x += x_step) memcpy(y, x, 8);
         return;
     default:
-        for (int64_t r = 0; r < rows; r++, y += step, x += width) memcpy(y, x, (size_t)width);
+        for (int64_t r = 0; r < rows; r++, y += y_step, x += x_step) memcpy(y, x, (size_t)width);
     }
 }
 
@@ -97,8 +98,10 @@ static void join_rows(void *ctx, int64_t chunk) {
     char *y = j->y + first * j->row_bytes;
     for (int i = 0; i < j->c->n_in; i++) {
         const fnn_tensor *x = j->c->in[i];
-        int64_t width = x->numel / j->rows * fnn_itemsize[x->dtype];
-        if (width) copy_blocks(y, j->row_bytes, x->data + first * width, width, rows);
+        int64_t size = fnn_itemsize[x->dtype], width = x->numel / j->rows * size, step;
+        if (!width) continue;
+        fnn_even_rows(x, j->dim, &step);
+        copy_blocks(y, j->row_bytes, x->data + first * step * size, step * size, width, rows);
         y += width;
     }
 }
@@ -115,12 +118,13 @@ static void copy_flat(void *ctx, int64_t chunk) {
     memcpy(f->y + at, f->x + at, (size_t)(f->bytes - at < CHUNK ? f->bytes - at : CHUNK));
 }
 
-/* True, and done, if every piece is contiguous and of y's type. */
+/* True, and done, if every piece lies in such rows and is of y's type. */
 static bool join(fnn_call *c, int dim) {
     const fnn_tensor *y = c->out;
+    int64_t apart;
     for (int i = 0; i < c->n_in; i++)
-        if (!c->in[i]->contiguous || c->in[i]->dtype != y->dtype) return false;
-    joined j = {.y = y->data, .c = c, .rows = 1};
+        if (c->in[i]->dtype != y->dtype || (c->in[i]->numel && !fnn_even_rows(c->in[i], dim, &apart))) return false;
+    joined j = {.y = y->data, .c = c, .dim = dim, .rows = 1};
     for (int d = 0; d < dim; d++) j.rows *= y->shape[d];
     j.row_bytes = y->numel / j.rows * fnn_itemsize[y->dtype];
     if (j.rows > 1) {

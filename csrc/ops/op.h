@@ -158,6 +158,8 @@ bool fnn_keep_host(bool on);
 /* Names of ops for C callers inside ops/: run without tape, out is owned by the caller. */
 fnn_status fnn_run1(const fnn_op *op, fnn_tensor *out, const fnn_tensor *a, const fnn_attrs *attrs);
 fnn_status fnn_run2(const fnn_op *op, fnn_tensor *out, const fnn_tensor *a, const fnn_tensor *b);
+/* Whether t is rows that lie evenly apart (`*apart` elements), each one contiguous block of the dimensions from `from` on. */
+bool fnn_even_rows(const fnn_tensor *t, int from, int64_t *apart);
 /* A contiguous version of t: t itself counted when it is contiguous already, else a copy. */
 fnn_status fnn_contiguous(fnn_tensor *out, const fnn_tensor *t);
 /* dst <- src: same shape or broadcast, dtype conversion. dst must not overlap itself. */

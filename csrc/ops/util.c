@@ -24,6 +24,23 @@ fnn_status fnn_run2(const fnn_op *op, fnn_tensor *out, const fnn_tensor *a, cons
     return fnn_run(op, out, in, 2, NULL);
 }
 
+bool fnn_even_rows(const fnn_tensor *t, int from, int64_t *apart) {
+    int64_t block = 1, next = -1;
+    for (int d = t->ndim - 1; d >= from; d--) {
+        if (t->shape[d] != 1 && t->stride[d] != block) return false;
+        block *= t->shape[d];
+    }
+    int64_t step = block;
+    for (int d = from - 1; d >= 0; d--) {
+        if (t->shape[d] == 1) continue;
+        if (next == -1) step = t->stride[d];
+        else if (t->stride[d] != next) return false;
+        next = t->stride[d] * t->shape[d];
+    }
+    *apart = step;
+    return true;
+}
+
 fnn_status fnn_contiguous(fnn_tensor *out, const fnn_tensor *t) {
     if (t->contiguous && t->storage) {
         fnn_tensor_ref_data(out, t);
