@@ -69,7 +69,7 @@ MUTANTS = (
         "a reference not dropped on an error path",
         "csrc/python/call.c",
         (("    fnn_frame_clear(f);\n    return status ? fnn_raise(status) : wrap_outputs", "    if (!status) fnn_frame_clear(f);\n    return status ? fnn_raise(status) : wrap_outputs"),),
-        (("tests/test_autograd_life.py", "leaks"), ("tests/test_tensor_api.py", "")),
+        (("tests/test_leaks.py", "errors"),),
     ),
     Mutant(
         "a view that forgets its offset",

@@ -76,7 +76,10 @@ static PyObject *apply_function(PyObject *module, PyObject *args) {
     if (!status) {
         status = fnn_record_foreign(&foreign, ctx, PyUnicode_AsUTF8(interned), in, (int)n_in, out, (int)n_out);
         if (!status) Py_INCREF(ctx);
-        for (Py_ssize_t i = 0; i < n_out; i++) TENSOR(PyTuple_GET_ITEM(outputs, i))->meta = out[i].meta; /* a record may be new also when it failed */
+        for (Py_ssize_t i = 0; i < n_out; i++) {
+            TENSOR(PyTuple_GET_ITEM(outputs, i))->meta = out[i].meta; /* a record may be new also when it failed */
+            fnn_track(PyTuple_GET_ITEM(outputs, i)); /* ctx may hold it */
+        }
     }
     PyMem_Free(in);
     PyMem_Free(out);

@@ -47,28 +47,47 @@ void fnn_track(PyObject *o) {
     if (!PyObject_GC_IsTracked(o)) PyObject_GC_Track(o);
 }
 
+/* The autograd record, if only this tensor (and the record's accumulator) holds it. */
+static fnn_meta *own_meta(const fnn_tensor *t) {
+    fnn_meta *m = t->meta;
+    return m && atomic_load(&m->refs) == 1 + (m->accumulator != NULL) ? m : NULL;
+}
+
+/* The node that made the tensor, if only its record holds it. */
+static fnn_node *own_node(const fnn_meta *m) {
+    fnn_node *n = m->grad_fn;
+    return n && atomic_load(&n->refs) == 1 ? n : NULL;
+}
+
 static int tensor_traverse(PyObject *self, visitproc visit, void *arg) {
     TensorObject *o = (TensorObject *)self;
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(o->dict);
-    fnn_meta *m = o->t.meta;
-    if (m && atomic_load(&m->refs) == 1 + (m->accumulator != NULL)) { /* only this tensor (and its accumulator) holds it */
-        Py_VISIT((PyObject *)m->grad_handle);
-        Py_VISIT((PyObject *)m->hooks);
-        Py_VISIT((PyObject *)m->post_hooks);
-    }
+    const fnn_meta *m = own_meta(&o->t);
+    if (!m) return 0;
+    Py_VISIT((PyObject *)m->grad_handle);
+    Py_VISIT((PyObject *)m->hooks);
+    Py_VISIT((PyObject *)m->post_hooks);
+    const fnn_node *n = own_node(m);
+    if (!n) return 0;
+    Py_VISIT((PyObject *)n->object); /* a Function's ctx */
+    for (int i = 0; n->out_hooks && i < n->n_out; i++) Py_VISIT((PyObject *)n->out_hooks[i]);
     return 0;
 }
 
 static int tensor_clear(PyObject *self) {
     TensorObject *o = (TensorObject *)self;
     Py_CLEAR(o->dict);
-    fnn_meta *m = o->t.meta;
-    if (m && atomic_load(&m->refs) == 1 + (m->accumulator != NULL)) {
-        if (m->grad_handle) fnn_meta_set_grad(m, NULL, NULL);
-        Py_CLEAR(*(PyObject **)&m->hooks);
-        Py_CLEAR(*(PyObject **)&m->post_hooks);
-    }
+    fnn_meta *m = own_meta(&o->t);
+    if (!m) return 0;
+    if (m->grad_handle) fnn_meta_set_grad(m, NULL, NULL);
+    Py_CLEAR(*(PyObject **)&m->hooks);
+    Py_CLEAR(*(PyObject **)&m->post_hooks);
+    fnn_node *n = own_node(m);
+    if (!n || !n->out_hooks) return 0; /* (a ctx clears itself) */
+    fnn_node_ref(n); /* what a table held may hold this record */
+    for (int i = 0; i < n->n_out; i++) Py_CLEAR(*(PyObject **)&n->out_hooks[i]);
+    fnn_node_unref(n);
     return 0;
 }
 
