@@ -168,12 +168,21 @@ static void run(plan *l) {
     merge(l);
 }
 
-/* Chunk of two products: theirs are dealt out evenly, each in its order. */
+/* Chunk of two products: theirs are dealt out evenly, each in its order. Where they are large, in two halves that hold first one
+ * product's chunks, then the other's: a core, which starts with one end of all chunks, then reads one product's memory at a time. */
 static void pair_chunk(void *ctx, int64_t chunk) {
     plan *const *l = ctx;
-    const int64_t first = chunks_of(l[0]), all = first + chunks_of(l[1]), before = chunk * first / all;
-    if ((chunk + 1) * first / all > before) multiply_chunk(l[0], before);
-    else multiply_chunk(l[1], chunk - before);
+    const int64_t n[2] = {chunks_of(l[0]), chunks_of(l[1])};
+    const int64_t parts = l[0]->by_rows && l[1]->by_rows ? max64(n[0], n[1]) : 2;
+    for (int64_t part = 0; part < parts; part++)
+        for (int i = 0; i < 2; i++) {
+            const int64_t first = n[i] * part / parts, count = n[i] * (part + 1) / parts - first;
+            if (chunk < count) {
+                multiply_chunk(l[i], first + chunk);
+                return;
+            }
+            chunk -= count;
+        }
 }
 
 static void run_pair(plan *l, plan *m) {

@@ -14,7 +14,8 @@ enum {
     LARGE_ROWS = 132,     /* at least so many where there is work for all chunks: what each one copies of B then costs 2 % */
     MAX_COLUMNS = 1024,
     DEEP_K = 256,         /* where sums are longer ... */
-    DEEP_COLUMNS = 128,   /* ... chunks have at most so many columns: their part of B stays in the L2 cache for all rows */
+    DEEP_COLUMNS = 128,   /* ... chunks have at most so many columns: their part of B stays in the L2 cache for all rows; twice as
+                           * many where A is turned first, for each chunk anew */
     MANY_ROWS = 256,
     NEAR_B = 1 << 19,     /* bytes of a B that stays in the L2 cache while all rows of A pass by */
     MAX_CHUNKS = 32,
@@ -73,8 +74,9 @@ static void choose_chunks(fnn_product_plan *l, bool copy) {
     const fnn_product *p = &l->p;
     const double work = (double)p->M * (double)p->N * (double)l->depth;
     int64_t want = work >= (double)MAX_CHUNKS * CHUNK_WORK ? MAX_CHUNKS : max64(1, (int64_t)(work / CHUNK_WORK));
+    const bool deep = l->depth > DEEP_K && l->splits == 1;
     if (l->splits > 1) want = ceil_div(SPLIT_CHUNKS, l->splits);
-    l->columns = min64(round_up(p->N, PANELS), l->depth > DEEP_K && l->splits == 1 ? DEEP_COLUMNS : MAX_COLUMNS);
+    l->columns = min64(round_up(p->N, PANELS), deep ? DEEP_COLUMNS * (p->a_row == 1 ? 2 : 1) : MAX_COLUMNS);
     l->rows = min64(round_up(ceil_div(p->M, want), want == MAX_CHUNKS ? LARGE_ROWS : ROWS), MAX_ROWS);
     if (ceil_div(p->M, l->rows) < want) /* few rows: cut the columns as well */
         l->columns = min64(l->columns, round_up(ceil_div(p->N, ceil_div(want, ceil_div(p->M, l->rows))), PANELS));
