@@ -82,11 +82,11 @@ static fnn_status distances(const fnn_call *c, int64_t *by) {
         return fnn_fail(FNN_ERR_RUNTIME, "roll: shifts and dimensions must align. shifts: %lld, dims:%lld", (long long)shifts->n, (long long)(flat ? 0 : dims->n));
     if (!flat && !in->ndim) return fnn_fail(FNN_ERR_INDEX, "roll: Dimension specified as %lld but tensor has no dimensions", (long long)dims->v[0]);
     memset(by, 0, sizeof *by * FNN_MAX_DIMS);
+    if (!in->numel) return FNN_OK; /* nothing to roll: torch does not even look at the dimensions */
     for (int i = 0; i < shifts->n; i++) {
         int64_t d = flat ? 0 : dims->v[i];
         if (!flat) FNN_TRY(fnn_wrap_dim("roll", &d, in->ndim));
         int64_t size = flat ? in->numel : in->shape[d];
-        if (!size) continue;
         by[d] = (by[d] + shifts->v[i] % size + size) % size;
     }
     return FNN_OK;

@@ -64,8 +64,8 @@ static fnn_status plan_gather(fnn_call *c) {
     const fnn_tensor *x = c->in[0], *index = c->in[1];
     int64_t dim = c->attrs->v[0].i;
     FNN_TRY(fnn_wrap_dim("gather", &dim, x->ndim));
-    FNN_TRY(want_index("gather", index));
-    if (index->numel) {
+    if (index->numel) { /* an empty index may have any dtype and shape */
+        FNN_TRY(want_index("gather", index));
         if (dims(index) != dims(x))
             return fnn_fail(FNN_ERR_RUNTIME, "gather: Index tensor must have the same number of dimensions as input tensor, found shapes %s and %s", fnn_shape_of(index), fnn_shape_of(x));
         for (int d = 0; d < dims(x); d++)
@@ -101,12 +101,17 @@ static bool is_number(const fnn_tensor *t) { return (t->flags & FNN_T_NUMBER) !=
 
 static fnn_status fits_source(const char *op, const fnn_tensor *x, const fnn_tensor *index, const fnn_tensor *src, int64_t dim) {
     bool number = is_number(src), fits = true;
+    int d;
     if (dims(index) != dims(x))
         return fnn_fail(FNN_ERR_RUNTIME, "%s: Index tensor must have the same number of dimensions as self tensor, found shapes %s and %s", op, fnn_shape_of(index), fnn_shape_of(x));
+    for (d = 0; d < dims(x) && fits; d++) fits = d == dim || size_at(index, d) <= size_at(x, d);
+    for (d = 0; d < dims(x) && fits && !number; d++) {
+        if (src->ndim && d >= src->ndim)
+            return fnn_fail(FNN_ERR_INDEX, "%s: Dimension out of range: src of shape %s has no dimension %d", op, fnn_shape_of(src), d);
+        fits = size_at(index, d) <= size_at(src, d);
+    }
     if (!number && dims(index) != dims(src))
         return fnn_fail(FNN_ERR_RUNTIME, "%s: Index tensor must have the same number of dimensions as src tensor, found shapes %s and %s", op, fnn_shape_of(index), fnn_shape_of(src));
-    for (int d = 0; d < dims(x); d++)
-        fits &= (d == dim || size_at(index, d) <= size_at(x, d)) && (number || size_at(index, d) <= size_at(src, d));
     if (fits) return FNN_OK;
     if (number)
         return fnn_fail(FNN_ERR_RUNTIME, "%s: Expected index %s to be no larger than self %s apart from dimension %lld", op, fnn_shape_of(index), fnn_shape_of(x), (long long)dim);
@@ -126,7 +131,7 @@ static fnn_status plan_scatter(fnn_call *c) {
     const fnn_tensor *x = c->in[0], *index = c->in[1], *src = c->in[2];
     int64_t dim = c->attrs->v[0].i;
     FNN_TRY(fnn_wrap_dim(c->op->name, &dim, x->ndim));
-    FNN_TRY(want_index(c->op->name, index));
+    if (index->numel) FNN_TRY(want_index(c->op->name, index)); /* an empty one may have any dtype and shape */
     if (!is_number(src) && src->dtype != x->dtype)
         return fnn_fail(FNN_ERR_RUNTIME, "%s: Expected self.dtype to be equal to src.dtype, found %s and %s", c->op->name, fnn_dtype_name((fnn_dtype)x->dtype),
                         fnn_dtype_name((fnn_dtype)src->dtype));
@@ -204,7 +209,12 @@ static fnn_status plan_select(fnn_call *c) {
     c->work = (double)c->out->numel * 0.5;
     return FNN_OK;
 }
-static fnn_status inspect_select(fnn_call *c) { return check_range(c, FNN_ERR_INDEX, 0); }
+/* torch: a RuntimeError along dimension 1, which it reads in a way of its own, and where there is nothing to read; else an IndexError. */
+static fnn_status inspect_select(fnn_call *c) {
+    int dim = dim_of(c->attrs, c->in[0]->ndim);
+    bool runtime = dim == 1 || (c->in[0]->ndim > 1 && !c->in[0]->shape[dim]);
+    return check_range(c, runtime ? FNN_ERR_RUNTIME : FNN_ERR_INDEX, 0);
+}
 static fnn_status forward_select(fnn_call *c) {
     return move(grid_slices, c->in[0], c->out, c->in[1], dim_of(c->attrs, c->in[0]->ndim), FNN_MOVE_READ);
 }
@@ -224,8 +234,10 @@ static fnn_status plan_add(fnn_call *c) {
     FNN_TRY(want_index("index_add", index));
     if (src->dtype != x->dtype)
         return fnn_fail(FNN_ERR_RUNTIME, "index_add: self (%s) and source (%s) must have the same scalar type", fnn_dtype_name((fnn_dtype)x->dtype), fnn_dtype_name((fnn_dtype)src->dtype));
-    bool alike = dims(src) == dims(x);
-    for (int d = 0; d < dims(x) && alike; d++) alike = d == dim || size_at(src, d) == size_at(x, d);
+    bool alike = src->ndim == x->ndim;
+    for (int d = 0; d < x->ndim && alike; d++) alike = d == dim || src->shape[d] == x->shape[d];
+    if (!src->ndim && index->numel != 1)
+        return fnn_fail(dim ? FNN_ERR_RUNTIME : FNN_ERR_INDEX, "index_add: Dimension specified as %lld but source has no dimensions", (long long)dim);
     if ((dim < dims(src) ? size_at(src, dim) : 0) != index->numel)
         return fnn_fail(FNN_ERR_RUNTIME, "index_add: Number of indices (%lld) should be equal to source.size(dim), found source of shape %s and dim %lld", (long long)index->numel,
                         fnn_shape_of(src), (long long)dim);

@@ -107,15 +107,18 @@ static fnn_status plan_unfold(fnn_call *c) {
     const fnn_tensor *in = c->in[0];
     int64_t dim = c->attrs->v[0].i, size = c->attrs->v[1].i, step = c->attrs->v[2].i;
     FNN_TRY(fnn_wrap_dim("unfold", &dim, in->ndim));
-    if (in->ndim == FNN_MAX_DIMS || !in->ndim) return fnn_fail(FNN_ERR_RUNTIME, "unfold: found %d dimensions, wanted 1 to %d", in->ndim, FNN_MAX_DIMS - 1);
-    if (size < 0 || size > in->shape[dim])
-        return fnn_fail(FNN_ERR_RUNTIME, "unfold: maximum size for tensor at dimension %lld is %lld but size is %lld", (long long)dim, (long long)in->shape[dim], (long long)size);
+    if (in->ndim == FNN_MAX_DIMS) return fnn_fail(FNN_ERR_RUNTIME, "unfold: found %d dimensions, wanted at most %d", in->ndim, FNN_MAX_DIMS - 1);
+    int64_t length = in->ndim ? in->shape[dim] : 1, stride = in->ndim ? in->stride[dim] : 1; /* a 0-d tensor counts as one of one element */
+    if (size < 0 || size > length)
+        return fnn_fail(FNN_ERR_RUNTIME, "unfold: maximum size for tensor at dimension %lld is %lld but size is %lld", (long long)dim, (long long)length, (long long)size);
     if (step <= 0) return fnn_fail(FNN_ERR_RUNTIME, "unfold: step is %lld but must be > 0", (long long)step);
     fnn_tensor *out = fnn_view_start(c);
-    out->shape[dim] = (in->shape[dim] - size) / step + 1;
-    out->stride[dim] = in->stride[dim] * step;
+    if (in->ndim) {
+        out->shape[dim] = (length - size) / step + 1;
+        out->stride[dim] = stride * step;
+    }
     out->shape[in->ndim] = size;
-    out->stride[in->ndim] = in->stride[dim];
+    out->stride[in->ndim] = stride;
     out->ndim = (uint8_t)(in->ndim + 1);
     fnn_tensor_derive(out);
     return FNN_OK;

@@ -63,6 +63,7 @@ static PyObject *get_T(PyObject *self, void *unused) {
 }
 static PyObject *get_mT(PyObject *self, void *unused) {
     (void)unused;
+    if (!TENSOR(self)->ndim) return Py_NewRef(self);
     if (TENSOR(self)->ndim < 2)
         return PyErr_Format(PyExc_RuntimeError, "tensor.mT is only supported on matrices or batches of matrices. Got %d-D tensor.", TENSOR(self)->ndim), NULL;
     return swap(&fnn_op_TRANSPOSE, self, -2, -1);

@@ -101,12 +101,16 @@ PyObject *fnn_fn_narrow(fnn_frame *f, PyTypeObject *type, PyObject *self) {
     (void)self;
     const fnn_tensor *in = f->in[0];
     int64_t dim = f->attrs.v[0].i, start = f->attrs.v[1].i, length = f->attrs.v[2].i;
-    fnn_status status = in->ndim ? fnn_wrap_dim("narrow", &dim, in->ndim) : fnn_fail(FNN_ERR_RUNTIME, "narrow() cannot be applied to a 0-dim tensor.");
-    int64_t size = status || !in->ndim ? 0 : in->shape[dim];
-    if (!status && start < 0) start += size;
-    if (!status && length < 0) status = fnn_fail(FNN_ERR_RUNTIME, "narrow(): length must be non-negative.");
-    if (!status && (start < 0 || start + length > size))
-        status = fnn_fail(start > size ? FNN_ERR_INDEX : FNN_ERR_RUNTIME, "narrow: start (%lld) + length (%lld) exceeds dimension size (%lld).", (long long)start, (long long)length, (long long)size);
+    fnn_status status = !in->ndim     ? fnn_fail(FNN_ERR_RUNTIME, "narrow() cannot be applied to a 0-dim tensor.")
+                        : length < 0 ? fnn_fail(FNN_ERR_RUNTIME, "narrow(): length must be non-negative.")
+                                     : fnn_wrap_dim("narrow", &dim, in->ndim);
+    if (status) return fnn_raise(status);
+    int64_t size = in->shape[dim];
+    if (start < -size || start > size)
+        return PyErr_Format(PyExc_IndexError, "narrow: start out of range (expected to be in range of [%lld, %lld], but got %lld)", (long long)-size, (long long)size, (long long)start);
+    if (start < 0) start += size;
+    if (length > size - start)
+        status = fnn_fail(FNN_ERR_RUNTIME, "narrow: start (%lld) + length (%lld) exceeds dimension size (%lld).", (long long)start, (long long)length, (long long)size);
     if (status) return fnn_raise(status);
     fnn_attrs attrs = {.v = {{.i = dim}, {.i = start}, {.i = start + length}, {.i = 1}}};
     return one(&fnn_op_SLICE, in, &attrs, type);
@@ -183,8 +187,10 @@ PyObject *fnn_fn_unbind(fnn_frame *f, PyTypeObject *type, PyObject *self) {
 }
 
 static PyObject *split_even(const fnn_tensor *in, int64_t size, int64_t dim, PyTypeObject *type) {
-    fnn_status status = in->ndim ? fnn_wrap_dim("split", &dim, in->ndim) : fnn_fail(FNN_ERR_RUNTIME, "split: expects at least a 1-dimensional tensor");
-    if (!status && (size < 0 || (size == 0 && in->shape[dim])))
+    fnn_status status = !in->ndim ? fnn_fail(FNN_ERR_RUNTIME, "split: expects at least a 1-dimensional tensor")
+                        : size < 0 ? fnn_fail(FNN_ERR_RUNTIME, "split expects split_size be non-negative, but got split_size=%lld", (long long)size)
+                                   : fnn_wrap_dim("split", &dim, in->ndim);
+    if (!status && size == 0 && in->shape[dim])
         status = fnn_fail(FNN_ERR_RUNTIME, "split: split_size=%lld is not valid for dimension of size %lld", (long long)size, (long long)in->shape[dim]);
     if (status) return fnn_raise(status);
     int64_t n = size ? (in->shape[dim] + size - 1) / size : 1;
@@ -198,6 +204,7 @@ static PyObject *split_sizes(const fnn_tensor *in, PyObject *sizes, int64_t dim,
     fnn_status status = in->ndim ? fnn_wrap_dim("split", &dim, in->ndim) : fnn_fail(FNN_ERR_RUNTIME, "split: expects at least a 1-dimensional tensor");
     if (status) return fnn_raise(status);
     int64_t sum = 0, at = 0;
+    bool negative = false;
     fnn_attrs attrs = {.v[0].i = dim};
     int64_t *size = PyMem_New(int64_t, n + 1);
     if (!size) return PyErr_NoMemory();
@@ -209,9 +216,9 @@ static PyObject *split_sizes(const fnn_tensor *in, PyObject *sizes, int64_t dim,
         if (failed) goto done;
         if (i < FNN_MAX_DIMS) attrs.list[0].v[i] = size[i];
         sum += size[i];
-        if (size[i] < 0) sum = -1 - in->shape[dim] * 2;
+        negative |= size[i] < 0;
     }
-    if (sum != in->shape[dim]) {
+    if (negative || sum != in->shape[dim]) {
         PyErr_Format(PyExc_RuntimeError, "split_with_sizes expects split_sizes to sum exactly to %lld (input tensor's size at dimension %lld), "
                      "but got split_sizes=%R", (long long)in->shape[dim], (long long)dim, sizes);
         goto done;
@@ -279,8 +286,9 @@ PyObject *fnn_fn_chunk(fnn_frame *f, PyTypeObject *type, PyObject *self) {
     (void)self;
     const fnn_tensor *in = f->in[0];
     int64_t chunks = f->attrs.v[0].i, dim = f->attrs.v[1].i;
-    fnn_status status = in->ndim ? fnn_wrap_dim("chunk", &dim, in->ndim) : fnn_fail(FNN_ERR_RUNTIME, "chunk: expects at least a 1-dimensional tensor");
-    if (!status && chunks <= 0) status = fnn_fail(FNN_ERR_RUNTIME, "chunk expects `chunks` to be greater than 0, got: %lld", (long long)chunks);
+    fnn_status status = !in->ndim     ? fnn_fail(FNN_ERR_RUNTIME, "chunk: expects at least a 1-dimensional tensor")
+                        : chunks <= 0 ? fnn_fail(FNN_ERR_RUNTIME, "chunk expects `chunks` to be greater than 0, got: %lld", (long long)chunks)
+                                      : fnn_wrap_dim("chunk", &dim, in->ndim);
     if (status) return fnn_raise(status);
     if (!in->shape[dim]) { /* as many empty pieces as asked for */
         PyObject *zero = PyLong_FromLong(0), *one_size = zero ? PyTuple_Pack(1, zero) : NULL;

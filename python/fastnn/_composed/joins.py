@@ -62,6 +62,8 @@ also("concatenate")(concat)
 @composed
 def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
     """Cut at indices, or into so many nearly equal parts."""
+    if not input.dim():
+        raise RuntimeError("tensor_split expected at least a 1-dimensional tensor, but got a tensor with 0 dims")
     dim = wrap(dim, input.dim())
     size = input.size(dim)
     if isinstance(indices_or_sections, _Tensor):

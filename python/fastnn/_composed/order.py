@@ -13,6 +13,7 @@ import numpy as np
 from fastnn import _C
 
 from ._registry import composed, function_only
+from .shape import wrap
 
 if TYPE_CHECKING:
     from fastnn import Tensor
@@ -52,11 +53,13 @@ def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> Any
 def _median(input: Tensor, dim: Any, keepdim: bool, skip_nan: bool, name: str) -> Any:
     flat = dim is None
     x = input.reshape(-1) if flat else input
-    d = 0 if flat else dim
-    if x.numel() == 0:
-        if flat:
-            return _C.full([], float("nan"), dtype=input.dtype)
+    d = 0 if flat else wrap(dim, x.dim())
+    if flat and x.numel() == 0:
+        return _C.full([], float("nan"), dtype=input.dtype)
+    if x.dim() and not x.size(d):
         raise IndexError(f"{name}(): Expected reduction dim {dim} to have non-zero size.")
+    if input.dtype == _C.bool:
+        raise NotImplementedError(f"{name}: not implemented for input of dtype bool")
     if x.dim() == 0:
         return named(name)(x.clone(), _C.zeros((), dtype=_C.int64))
     order = x.detach().sort(d)[1]

@@ -95,12 +95,14 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
     """gather with the other dimensions broadcast."""
     if dim is None:
         return input.reshape(-1).gather(0, indices.reshape(-1))
-    dim = wrap(dim, input.dim())
+    if indices.dtype != _C.int64:
+        raise RuntimeError(f"torch.take_along_dim(): dtype of indices should be Long but got {indices.dtype}")
     if indices.dim() != input.dim():
         raise RuntimeError(
             f"torch.take_along_dim(): input and indices should have the same number of dimensions, but got "
             f"{input.dim()} dimensions for input, and {indices.dim()} dimensions for indices"
         )
+    dim = wrap(dim, input.dim())
     common = list(broadcast_shapes(*([s for d, s in enumerate(t.shape) if d != dim] for t in (input, indices))))
     a, b = common.copy(), common.copy()
     a.insert(dim, input.size(dim))

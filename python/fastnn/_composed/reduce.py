@@ -15,6 +15,7 @@ from fastnn import _C
 
 from ._registry import also, composed, function_only, recorded_as
 from .pointwise import float_like
+from .shape import wrap
 
 if TYPE_CHECKING:
     from fastnn import Tensor
@@ -180,6 +181,9 @@ def _running(input: Tensor, dim: int, name: str, better: Any) -> Any:
     from .order import named
 
     x = input.detach().numpy()
+    if not x.size:  # torch does not even look at dim
+        return named(name)(input.clone(), _C.zeros(input.shape, dtype=_C.int64))
+    dim = wrap(dim, x.ndim)
     if x.ndim == 0:
         return named(name)(input.clone(), _C.zeros((), dtype=_C.int64))
     moved = np.moveaxis(x, dim, -1)

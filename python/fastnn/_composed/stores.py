@@ -17,8 +17,11 @@ if TYPE_CHECKING:
     from fastnn import Tensor
 
 
-def _places(self: Tensor, dim: int, index: Tensor) -> tuple[Any, ...]:
-    return (slice(None),) * wrap(dim, self.dim()) + (index.reshape(-1),)
+def _store(self: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
+    """self[..., index, ...] = value along dim; a 0-d tensor counts as one of one element."""
+    target = self if self.dim() else self.unsqueeze(0)
+    target[(slice(None),) * dim + (index.reshape(-1),)] = value
+    return self
 
 
 @method_only
@@ -28,8 +31,12 @@ def index_fill_(self: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
         if value.dim():
             raise RuntimeError(f"index_fill_: value has shape {tuple(value.shape)}, expected a 0-dimensional tensor")
         value = value.clone()  # it may lie in self
-    self[_places(self, dim, index)] = value
-    return self
+    if index.dtype != _C.int64:
+        raise IndexError(f"index_fill_(): Expected dtype int64 for index, found {index.dtype}")
+    dim = wrap(dim, self.dim())
+    if index.dim() > 1:
+        raise RuntimeError(f"index_fill_(): Index has to be a vector/scalar, found shape {tuple(index.shape)}")
+    return _store(self, dim, index, value)
 
 
 @composed
@@ -41,21 +48,31 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
 @method_only
 def index_copy_(self: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
     """The slices of source into those that index names, in place."""
+    dim = wrap(dim, self.dim())
+    if index.dim() > 1:
+        raise IndexError(f"index_copy_(): Index should have dimension 1 or 0 (got {index.dim()})")
+    if not source.dim() and index.numel() != 1:
+        raise IndexError(f"index_copy_(): When source is scalar, index should have one element (got {index.numel()})")
+    if source.dim() and self.dim() and source.dim() != self.dim():
+        raise IndexError(
+            "index_copy_(): When source and destination are not scalars, their dimensionality must match: "
+            f"source {tuple(source.shape)}, destination {tuple(self.shape)}"
+        )
+    if index.dtype != _C.int64:
+        raise IndexError(f"index_copy_(): Expected a long tensor for index, but got {index.dtype}")
     if source.dtype != self.dtype:
         raise RuntimeError(f"index_copy_: source has dtype {source.dtype}, expected {self.dtype}, the dtype of self")
-    slices = source.size(dim) if source.dim() else 1
-    if index.dim() > 1 or index.numel() != slices or (source.dim() and self.dim() and source.dim() != self.dim()):
-        raise IndexError(
-            f"index_copy_: source has shape {tuple(source.shape)}, index {tuple(index.shape)}: expected one slice of"
-            f" self {tuple(self.shape)} along dim {dim} per element of a flat index"
+    slices = [[s for d, s in enumerate(t.shape) if d != dim] for t in (self, source)]
+    if slices[0] != slices[1]:
+        raise RuntimeError(
+            "index_copy_(): Source/destination tensor must have same slice shapes. "
+            f"Destination slice shape: {slices[0]} at dimension {dim} and source slice shape: {slices[1]}"
         )
-    wanted = list(self.shape)
-    if wanted:
-        wanted[dim] = slices
-    if source.dim() and self.dim() and list(source.shape) != wanted:
-        raise RuntimeError(f"index_copy_: source has shape {tuple(source.shape)}, expected {tuple(wanted)}")
-    self[_places(self, dim, index)] = source
-    return self
+    if source.dim() and source.size(dim) != index.numel():
+        raise IndexError(
+            f"index_copy_: source has {source.size(dim)} slices along dim {dim}, index {index.numel()} elements"
+        )
+    return _store(self, dim, index, source)
 
 
 @composed
