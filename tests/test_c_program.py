@@ -42,7 +42,7 @@ def built_objects() -> list[Path] | None:
 def compile_units(folder: Path) -> list[Path]:
     def one(unit: Path) -> Path:
         obj = folder / f"{unit.parent.name}-{unit.stem}.o"
-        command = [*COMPILER, *FLAGS, *CHECKS, "-I", str(ROOT / "csrc"), "-c", str(unit), "-o", str(obj)]
+        command = [*COMPILER, *FLAGS, *CHECKS, "-fPIC", "-I", str(ROOT / "csrc"), "-c", str(unit), "-o", str(obj)]
         subprocess.run(command, check=True, env=c_environment())
         return obj
 
