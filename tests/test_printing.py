@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from agree import agree, run
+from support import run_python
 
 import fastnn
 
@@ -67,3 +68,18 @@ def test_stored_outputs() -> None:
         got, error = run(fastnn, f"repr({code})")
         assert error is None
         assert got == text
+
+
+def test_a_destructor_may_print_at_the_end() -> None:
+    """Nothing can be imported any more when module globals are torn down."""
+    code = """
+import builtins, fastnn
+class Last:
+    def __init__(self): self.t = fastnn.ones(2)
+    def __del__(self): print("last", self.t)
+builtins.keep = Last()
+"""
+    for before, text in (("print(fastnn.ones(1))", "last tensor([1., 1.])"), ("", "last tensor(..., size=(2,))")):
+        done = run_python(code + before)
+        assert done.stdout.splitlines()[-1] == text
+        assert not done.stderr

@@ -136,9 +136,13 @@ int fnn_tensor_truth(PyObject *self) { return tensor_truth(self); }
 
 /* repr and format are written in Python (fastnn._tensor_str) and imported on first use. */
 static PyObject *from_tensor_str(const char *function, PyObject *self, PyObject *argument) {
-    PyObject *module = PyImport_ImportModule("fastnn._tensor_str");
+    static PyObject *module; /* kept: at the interpreter's end, when a destructor may still print, nothing can be imported */
+    if (!module) module = PyImport_ImportModule("fastnn._tensor_str");
+    if (!module && PyErr_ExceptionMatches(PyExc_ImportError)) {
+        PyErr_Clear(); /* the end, and nothing was printed before it */
+        return PyUnicode_FromFormat("tensor(..., size=%s)", fnn_shape_of(TENSOR(self)));
+    }
     PyObject *text = module ? PyObject_CallMethod(module, function, argument ? "OO" : "O", self, argument) : NULL;
-    Py_XDECREF(module);
     return text;
 }
 static PyObject *tensor_repr(PyObject *self) { return from_tensor_str("tensor_repr", self, NULL); }

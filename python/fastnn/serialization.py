@@ -135,7 +135,7 @@ def load(
 
     weights_only (default True) allows tensors, parameters and plain containers and runs no code of the file; False
     unpickles anything, so only for files you trust. Archives that were compressed after PyTorch wrote them are refused.
-    float16 and bfloat16 become float32. `mmap` is accepted and changes nothing.
+    float16 and bfloat16 become float32. `mmap` asks for an archive with a name and changes nothing else.
     Errors: pickle.UnpicklingError for what weights_only refuses and for files that are no .pt files; RuntimeError for
     damaged archives; EOFError for an empty file.
     Source: https://docs.pytorch.org/docs/stable/generated/torch.load.html
@@ -146,17 +146,24 @@ def load(
         raise RuntimeError("Can not safely load weights when explicit pickle_module is specified")
     if isinstance(f, str | os.PathLike):
         with open(f, "rb") as file:
-            return _load(file, map_location, weights_only, pickle_load_args)
+            return _load(file, map_location, weights_only, pickle_load_args, mapped=mmap)
     if not hasattr(f, "read") or not hasattr(f, "seek"):
         raise AttributeError(
             f"'{type(f).__name__}' object has no attribute 'seek'. You can only torch.load from a file that is "
             "seekable. Please "
             "pre-load the data into a buffer like io.BytesIO and try to load from it instead."
         )
-    return _load(f, map_location, weights_only, pickle_load_args)
+    if mmap:
+        head = f.read(4)
+        f.seek(-len(head), os.SEEK_CUR)
+        if head == b"PK\x03\x04":
+            raise ValueError("load: f must be a file name in order to use the mmap argument")
+    return _load(f, map_location, weights_only, pickle_load_args, mapped=mmap)
 
 
-def _load(file: IO[bytes], map_location: Any, weights_only: bool, options: dict[str, Any]) -> Any:
+def _load(
+    file: IO[bytes], map_location: Any, weights_only: bool, options: dict[str, Any], mapped: bool | None = None
+) -> Any:
     """The object in a file. Errors name the file, where it has a name."""
     name = getattr(file, "name", None)
     where = f"load: {os.fsdecode(name)}: " if isinstance(name, str | bytes) else "load: "
@@ -170,6 +177,8 @@ def _load(file: IO[bytes], map_location: Any, weights_only: bool, options: dict[
     try:
         if head == b"PK\x03\x04":
             return _load_zip(file, storages, weights_only, options)
+        if mapped:
+            raise RuntimeError("mmap can only be used with archives, the format of save() and of PyTorch since 1.6")
         return _load_legacy(_Bounded(file, start + size), storages, weights_only, options)
     except (RuntimeError, EOFError) as error:
         if type(error) not in (RuntimeError, NotImplementedError, EOFError):

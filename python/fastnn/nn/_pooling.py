@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from fastnn import _C
 from fastnn._arguments import checked
 
-from ._windows import constant_pad, output_size, per_dim, window_places
+from ._windows import constant_pad, output_size, per_dim, positive, window_places
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,6 +32,7 @@ class _Plan:
         self.stride = self.kernel if stride is None or stride == [] else per_dim(stride, n, "stride")
         self.padding = per_dim(padding, n, "padding")
         self.dilation = per_dim(dilation, n, "dilation")
+        positive(name, kernel_size=self.kernel, stride=self.stride, dilation=self.dilation)
         self.space = tuple(x.shape[-n:])
         if any(p > k // 2 for p, k in zip(self.padding, self.kernel, strict=False)):
             raise RuntimeError(

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
     """(..., C*r*r, H, W) to (..., C, H*r, W*r)."""
     r = upscale_factor
+    if r <= 0:
+        raise RuntimeError(f"pixel_shuffle expects a positive upscale_factor, but got {r}")
     *lead, channels, height, width = input.shape
     if channels % (r * r):
         raise RuntimeError(
@@ -32,6 +34,8 @@ def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
 def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
     """(..., C, H*r, W*r) to (..., C*r*r, H, W)."""
     r = downscale_factor
+    if r <= 0:
+        raise RuntimeError(f"pixel_unshuffle expects a positive downscale_factor, but got {r}")
     *lead, channels, height, width = input.shape
     if height % r or width % r:
         raise RuntimeError(
@@ -44,6 +48,8 @@ def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
 
 def channel_shuffle(input: Tensor, groups: int) -> Tensor:
     """Channel (g, c) becomes channel (c, g)."""
+    if groups <= 0:
+        raise RuntimeError(f"channel_shuffle: Number of groups must be positive, but got {groups}")
     n, channels = input.shape[:2]
     if channels % groups:
         raise RuntimeError(
@@ -83,12 +89,17 @@ def interpolate(
     """Resize the spatial dimensions of (N,C,*space): nearest, nearest-exact, linear, bilinear, trilinear, area."""
     n = input.dim() - 2
     linear = {"linear": 1, "bilinear": 2, "trilinear": 3}
+    for name, given in (("size", size), ("scale_factor", scale_factor)):
+        if isinstance(given, (list, tuple)) and len(given) != n:
+            raise ValueError(f"interpolate: input has {n} spatial dimensions, but {name}={given} has {len(given)}")
     if (size is None) == (scale_factor is None):
         raise ValueError(
             "only one of size or scale_factor should be defined"
             if size is not None
             else "either size or scale_factor should be defined"
         )
+    if n not in (1, 2, 3):
+        raise NotImplementedError(f"interpolate: only 3D, 4D and 5D input Tensors supported (got {input.dim()}D)")
     if antialias or mode not in ("nearest", "nearest-exact", "area", *linear) or linear.get(mode, n) != n:
         raise NotImplementedError(
             f"interpolate: mode {mode!r} (antialias={antialias}) of {input.dim()}D input is not offered"
@@ -105,6 +116,10 @@ def interpolate(
             factors = [None] * n
     else:
         sizes = list(per_dim(size, n, "size"))
+    if min(*sizes, *input.shape[2:]) <= 0:
+        raise RuntimeError(
+            f"interpolate: Input and output sizes should be greater than 0, but got {list(input.shape[2:])} and {sizes}"
+        )
     if mode == "area":
         from . import _pooling
 

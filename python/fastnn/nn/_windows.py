@@ -103,6 +103,13 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
     return input
 
 
+def positive(function: str, **values: Sequence[int]) -> None:
+    """Refuses windows without extent and steps that go nowhere."""
+    for name, numbers in values.items():
+        if min(numbers) <= 0:
+            raise RuntimeError(f"{function}: {name} should be greater than zero, but got {list(numbers)}")
+
+
 def output_size(size: int, kernel: int, stride: int, dilation: int) -> int:
     """The number of window positions along one (padded) dimension."""
     return (size - dilation * (kernel - 1) - 1) // stride + 1
@@ -361,6 +368,7 @@ def unfold(input: Tensor, kernel_size: Any, dilation: Any = 1, padding: Any = 0,
         )
     kernel, stride = per_dim(kernel_size, 2, "kernel_size"), per_dim(stride, 2, "stride")
     dilation, padding = per_dim(dilation, 2, "dilation"), per_dim(padding, 2, "padding")
+    positive("unfold", kernel_size=kernel, stride=stride, dilation=dilation)
     x = constant_pad(input, [padding[1], padding[1], padding[0], padding[0]])
     sizes = [output_size(*args) for args in zip(x.shape[2:], kernel, stride, dilation, strict=False)]
     if min(sizes) <= 0:
@@ -373,11 +381,14 @@ def fold(
     input: Tensor, output_size: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1
 ) -> Tensor:
     """Add columns (N, C*KH*KW, positions) up where unfold would have read them: (N,C,H,W)."""
+    if input.dim() not in (2, 3):
+        raise RuntimeError(f"fold: Expected 2D or 3D (batch mode) tensor for input, but got: {list(input.shape)}")
     if input.dim() == 2:
         return fold(input.unsqueeze(0), output_size, kernel_size, dilation, padding, stride).squeeze(0)
     space, kernel = per_dim(output_size, 2, "output_size"), per_dim(kernel_size, 2, "kernel_size")
     stride, dilation = per_dim(stride, 2, "stride"), per_dim(dilation, 2, "dilation")
     padding = per_dim(padding, 2, "padding")
+    positive("fold", kernel_size=kernel, stride=stride, dilation=dilation)
     padded = [n + 2 * p for n, p in zip(space, padding, strict=False)]
     sizes = [(n - d * (k - 1) - 1) // s + 1 for n, k, s, d in zip(padded, kernel, stride, dilation, strict=False)]
     area = kernel[0] * kernel[1]

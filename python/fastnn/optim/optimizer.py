@@ -240,7 +240,7 @@ class Optimizer:
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update all parameters once; `closure` re-evaluates the loss and returns it."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__}.step: a subclass of Optimizer has to define it")
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add {"params": tensor or list, option: value, ...}; what it does not give comes from the defaults."""

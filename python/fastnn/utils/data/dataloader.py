@@ -123,6 +123,8 @@ class DataLoader(Generic[T_co]):
         self._initialized = True
 
     def __setattr__(self, name: str, value: Any) -> None:
+        if name == "multiprocessing_context" and value is not None:
+            _check_context(value, self.num_workers)
         if self._initialized and name in _FROZEN:
             raise ValueError(f"{name} attribute should not be set after {type(self).__name__} is initialized")
         super().__setattr__(name, value)
@@ -156,6 +158,29 @@ class DataLoader(Generic[T_co]):
 
     def check_worker_number_rationality(self) -> None:
         """Accepted for compatibility: virtual workers cost nothing, so any number is fine."""
+
+
+def _check_context(context: Any, num_workers: int) -> None:
+    """Batches are fetched in this process, so a start method is only checked, never used."""
+    if num_workers <= 0:
+        raise ValueError(
+            "multiprocessing_context can only be used with multi-process loading (num_workers > 0), but got "
+            f"num_workers={num_workers}"
+        )
+    from multiprocessing import context as contexts
+    from multiprocessing import get_all_start_methods
+
+    if isinstance(context, str):
+        if context not in get_all_start_methods():
+            raise ValueError(
+                "multiprocessing_context option should specify a valid start method in "
+                f"{get_all_start_methods()}, but got multiprocessing_context={context!r}"
+            )
+    elif not isinstance(context, contexts.BaseContext):
+        raise TypeError(
+            "multiprocessing_context option should be a valid context object or a string specifying the start method, "
+            f"but got multiprocessing_context={context!r}"
+        )
 
 
 def _check_workers(num_workers: int, timeout: float, prefetch_factor: int | None, persistent_workers: bool) -> None:
