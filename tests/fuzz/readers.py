@@ -317,7 +317,11 @@ def _import(value: list[Any]) -> None:
         except Exception:
             return  # NumPy's own refusal
         for read in (fastnn.from_numpy, fastnn.tensor, fastnn.as_tensor):
-            use(read(array))
+            try:
+                use(read(array))
+            except MemoryError:
+                if array.nbytes < 2**30:  # strides of 0 make arrays of any size out of 256 bytes; a copy of those is asked too much
+                    raise
     elif kind == "object":
         use(fastnn.tensor(args[0]))
         use(fastnn.asarray(args[0]))

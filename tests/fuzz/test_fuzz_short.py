@@ -51,3 +51,20 @@ def test_the_fuzzer_notices(what: str, report: str) -> None:
     code = BROKEN.format(folder=str(Path(__file__).parent), what=what).replace("import os,", "import run; run.LIMIT_S = 1\nimport os,", 1)
     done = run_python(code)
     assert done.stdout.count(report) >= 3, done.stdout + done.stderr
+
+
+# Inputs that runs of a million each once reported: (reader, seed, input).
+FOUND = [("memory", 0, 107556), ("memory", 0, 523976), ("memory", 0, 683146)]
+
+
+def test_what_long_runs_found() -> None:
+    code = f"""
+import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})
+import readers, run
+for name, seed, k in {FOUND!r}:
+    reader = readers.READERS[name]
+    print(run.read_one(reader, run.damaged(reader, reader.samples(), seed, k)))
+"""
+    ends = run_python(code).stdout.splitlines()
+    assert len(ends) == len(FOUND)
+    assert not [end for end in ends if end.startswith("!")], ends
