@@ -66,7 +66,7 @@ _SETTINGS: dict[str, tuple[dict[str, Any], ...]] = {
     "AdamW": ({"lr": 0.1}, {"lr": 0.01, "betas": (0.9, 0.99), "eps": 1e-8, "weight_decay": 0.01}, {"amsgrad": True, "maximize": True}),
 }
 for _name, _op in (("SGD", "sgd_step"), ("Adam", "adam_step"), ("AdamW", "adamw_step")):
-    row(_op, _optimizer(_name), lambda g, name=_name: (Sample((g.f(3, 5), g.f(7), g.f(1), g.f(0, 3), g.f(*s)), o, grad=False, large=s == LARGE) for o in _SETTINGS[name] for s in ((40, 51), LARGE)[: 1 + (o == _SETTINGS[name][1])]), steps=8, whole=True, grad=False, aliases=(f"_{_op}",), errors=(f"torch.optim.{_name}([], lr=0.1)", f"torch.optim.{_name}([torch.nn.Parameter(x)], lr=-1.0)", f"torch.optim.{_name}([1], lr=0.1)"))
+    row(_op, _optimizer(_name), lambda g, name=_name: (Sample((g.f(3, 5), g.f(7), g.f(1), g.f(0, 3), g.f(*s)), o, grad=False, large=s == LARGE) for o in _SETTINGS[name] for s in ((40, 51), LARGE)[: 1 + (o == _SETTINGS[name][1])]), steps=6, whole=True, grad=False, aliases=(f"_{_op}",), errors=(f"torch.optim.{_name}([], lr=0.1)", f"torch.optim.{_name}([torch.nn.Parameter(x)], lr=-1.0)", f"torch.optim.{_name}([1], lr=0.1)"))
 
 
 def _clip(lib: Any, *arrays: Any, **options: Any) -> Any:

@@ -72,9 +72,9 @@ class Row:
     grad: bool = True  # the op is differentiable
     floor: float = 0  # the magnitude steps are taken at, at least: what cancels or saturates is as accurate as its terms are
     numeric: bool = True  # finite differences in float64 make sense
-    grad_steps: float = 16  # the same for gradients, always at the largest value
+    grad_steps: float = 8  # the same for gradients, always at the largest value
     aliases: tuple[str, ...] = ()  # further names in ops.def that this row covers
-    layout: bool = True  # the result is contiguous where torch's is (it decides the order of random fills)
+    layout: str = "all"  # inputs for which the result has torch's strides (they decide the order of random fills): all, contiguous, none
     inplace: bool = False  # the op writes its first argument (the tests then give it a clone)
     errors: tuple[str, ...] = ()  # wrong calls, as expressions over the names of wrong_call_inputs
     oracle: str = ""  # MOVES or DRAWS: none in reference.py, and why

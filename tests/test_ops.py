@@ -44,7 +44,7 @@ def strides(t: Any) -> list[int]:
     return [s for s, n in zip(t.stride(), t.shape, strict=True) if n > 1]
 
 
-def compare(got: list[Any], want: list[Any], row: Row, what: str) -> None:
+def compare(got: list[Any], want: list[Any], row: Row, layout: str, what: str) -> None:
     assert len(got) == len(want), what
     for g, w in zip(got, want, strict=True):
         assert str(getattr(g, "dtype", type(g))).rpartition(".")[2] == str(getattr(w, "dtype", type(w))).rpartition(".")[2], what
@@ -52,7 +52,7 @@ def compare(got: list[Any], want: list[Any], row: Row, what: str) -> None:
             close(g, w, row.steps, what, row.whole, floor=row.floor)
         else:
             same(g, w, what)
-        if row.layout and hasattr(w, "stride") and w.numel() > 1:
+        if row.layout in ("all", layout) and hasattr(w, "stride") and w.numel() > 1:
             assert strides(g) == strides(w), f"{what}: strides {tuple(g.stride())}, torch has {tuple(w.stride())}"
 
 
@@ -81,7 +81,7 @@ def test_values_beside_torch(name: str, dtype: str) -> None:
                 proved(name, "refused")
             else:
                 assert errors[1] is None, f"{what}: {errors[1]!r}, torch takes it"
-                compare(results[1], results[0], row, what)
+                compare(results[1], results[0], row, layout, what)
                 proved(name, "values", len(results[0]))
                 taken += 1
     assert (taken > 0) == (dtype in row.dtypes), f"{name} takes {dtype}: {taken > 0}; its row says otherwise"
@@ -94,8 +94,8 @@ def test_gradients_beside_torch(name: str, dtype: str) -> None:
         if not sample.grad:
             continue
         for layout in ("contiguous", *(() if sample.large else LAYOUTS)):
-            if layout == "expanded" and (row.inplace or name == "std"):  # equal elements: std has no gradient there
-                continue
+            if layout == "expanded" and name == "std" and sample.args[0].ndim == 1:
+                continue  # equal elements, whose std is not smooth; torch's own is a rounding error, with a gradient
             _, want = forward_backward(torch, row, sample, dtype, layout)
             _, got = forward_backward(fastnn, row, sample, dtype, layout)
             for i, (g, w) in enumerate(zip(got, want, strict=True)):
