@@ -65,7 +65,7 @@ RESULTS = {
 
 # What has no signature of its own: functions of the module ...
 PLAIN = {
-    "_adam_group": "(group: dict[str, Any], state: dict[Any, Any], fresh: Callable[[Any], Any], /) -> None",
+    "_adam_groups": "(groups: Sequence[dict[str, Any]], state: dict[Any, Any], fresh: Callable[[Any], Any], fresh_amsgrad: Callable[[Any], Any], /) -> None",
     "_drop_grads": "(tensors: Sequence[Tensor], /) -> None",
     "_clones": "(tensors: list[Any], /) -> list[Any]",
     "_restore": "(tensors: list[Any], values: list[Any], /) -> None",
@@ -74,7 +74,7 @@ PLAIN = {
     "_module_slots": "(cls: _type, /) -> None",
     "_peak_copy": "(bytes: _int, rounds: _int, /) -> _int",
     "_peak_fma": "(rounds: _int, /) -> _int",
-    "_sgd_group": "(group: dict[str, Any], state: dict[Any, Any], fresh: Callable[[Any], Any], /) -> None",
+    "_sgd_groups": "(groups: Sequence[dict[str, Any]], state: dict[Any, Any], fresh: Callable[[Any], Any], fresh_amsgrad: Callable[[Any], Any], /) -> None",
     "_apply_function": "(*args: Any) -> Any",
     "_build_info": "() -> dict[str, Any]",
     "_kernel_adam": "(op: str, params: Any, grads: Any, exp_avgs: Any, exp_avg_sqs: Any, step: _float, lr: _float, beta1: _float, beta2: _float, eps: _float, weight_decay: _float, decoupled: _bool, maximize: _bool, /) -> None",

@@ -1,5 +1,5 @@
 """Work that changes what is there, for memory to be taken away from: writes in place with their record on the tape, steps of the optimizers
-that are composed of tensor operations, clipping.
+over two groups, clipping.
 
 Invariant: a write is judged alone, a step as a whole: everything it may change is from before, or everything from after.
 Does not: judge (memory_walk.py does). Read next: memory_works.py.
@@ -168,6 +168,9 @@ CHANGES: dict[str, Work] = {
     "writes": writes((4, 3), lambda whole: whole),
     "writes into a view": writes((5, 4), lambda whole: whole[1:, 1:]),
     "writes into a transposed view": writes((4, 5), lambda whole: whole.t()[1:, 1:]),
+    "adamw": steps(lambda p: fastnn.optim.AdamW(p, lr=0.1)),
+    "adam amsgrad": steps(lambda p: fastnn.optim.Adam(p, lr=0.1, amsgrad=True)),
+    "sgd": steps(lambda p: fastnn.optim.SGD(p, lr=0.1, momentum=0.9)),
     "adagrad": steps(lambda p: fastnn.optim.Adagrad(p, lr=0.1, weight_decay=0.1)),
     "adadelta": steps(lambda p: fastnn.optim.Adadelta(p, lr=0.1, maximize=True)),
     "adamax": steps(lambda p: fastnn.optim.Adamax(p, lr=0.1, weight_decay=0.1)),

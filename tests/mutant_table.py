@@ -220,7 +220,7 @@ MUTANTS = (
     Mutant(
         "Adam's bias correction one step ahead",
         "csrc/ops/optim.c",
-        (("numbers = adam_numbers(options, counted = step);", "numbers = adam_numbers(options, (counted = step) + 1);"),),
+        (("numbers = adam_numbers(&u->adam_options, counted = step);", "numbers = adam_numbers(&u->adam_options, (counted = step) + 1);"),),
         (("tests/optim/test_optimizers.py", "same_steps"),),
     ),
     Mutant(

@@ -9,9 +9,10 @@
 #include <string.h>
 
 #include "core/pool.h"
+#include "optim.h"
 #include "rows.h"
 
-enum { PARAM, FIRST, SECOND, LARGEST, GRAD, SLOTS }; /* FIRST: exp_avg or momentum buffer */
+enum { PARAM, FIRST, SECOND, LARGEST, GRAD, SLOTS = FNN_STEP_SLOTS }; /* FIRST: exp_avg or momentum buffer */
 enum { WRITTEN = GRAD };                             /* the slots before it are written */
 
 /* Tensors that do not lie in memory alike: their contiguous copies, and where the results go. */
@@ -35,17 +36,8 @@ typedef struct piece {
     int64_t item, first; /* elements first .. first + FNN_CHUNK of an item */
 } piece;
 
-typedef struct update {
-    bool adam;
-    bool release; /* the host's lock, while the step runs */
-    double work;
-    int64_t n, pieces;
-    item *items;
-    piece *piece;
-    size_t bytes; /* of the one block that holds both */
-} update;
-
-typedef const fnn_tensor *const *tensor_list;
+typedef fnn_step update;
+typedef fnn_tensor_list tensor_list;
 
 /* ---- checks ---- */
 
@@ -127,7 +119,8 @@ static void finish(update *u, bool ran) {
     fnn_pool_free(u->items, u->bytes);
 }
 
-static fnn_status prepare(const char *op, update *u, const tensor_list *list) {
+static fnn_status prepare(const char *op, update *u, bool pin) {
+    const tensor_list *list = u->list;
     int64_t elements = u->pieces = 0;
     for (int64_t i = 0; i < u->n; i++) {
         elements += list[PARAM][i]->numel;
@@ -146,7 +139,7 @@ static fnn_status prepare(const char *op, update *u, const tensor_list *list) {
     for (int64_t i = 0; i < u->n && !status; i++) {
         const fnn_tensor *slot[SLOTS];
         for (int s = 0; s < SLOTS; s++) slot[s] = list[s] ? list[s][i] : NULL;
-        status = prepare_item(&u->items[i], slot, u->release);
+        status = prepare_item(&u->items[i], slot, pin || u->release);
         for (int64_t first = 0; first < slot[PARAM]->numel; first += FNN_CHUNK) *next++ = (piece){i, first};
     }
     fnn_keep_host(before);
@@ -169,16 +162,14 @@ static void run_piece(void *ctx, int64_t k) {
         FNN_KERNEL_OF(it->dtype, sgd_step, slot[PARAM], slot[FIRST], slot[GRAD], n, &it->sgd);
 }
 
-/* Nothing can fail from here on. The lists are not read any more once the host's lock is released. */
-static void run(update *u, const tensor_list *list) {
-    for (int64_t i = 0; i < u->n; i++)
-        for (int s = 0; s < WRITTEN; s++)
-            if (list[s]) fnn_tensor_bump(list[s][i]);
+void fnn_step_run(fnn_step *u) {
     void *token = u->release ? fnn_host.release() : NULL;
     fnn_parallel(u->pieces, u->work, run_piece, u);
     if (u->release) fnn_host.acquire(token);
     finish(u, true);
 }
+
+void fnn_step_drop(fnn_step *u) { finish(u, false); }
 
 /* ---- Adam ---- */
 
@@ -205,37 +196,62 @@ static fnn_adam_numbers adam_numbers(const fnn_adam_options *o, double step) {
                               .maximize = o->maximize};
 }
 
+/* Parameters that started together share their numbers. */
+static void count_steps(update *u) {
+    double counted = NAN;
+    fnn_adam_numbers numbers = {0};
+    for (int64_t i = 0; i < u->n; i++) {
+        double step = count_step(u->steps[i]);
+        if (step != counted) numbers = adam_numbers(&u->adam_options, counted = step);
+        u->items[i].adam = numbers;
+    }
+}
+
+void fnn_step_begin(fnn_step *u) {
+    if (u->adam) count_steps(u);
+    for (int64_t i = 0; i < u->n; i++)
+        for (int s = 0; s < WRITTEN; s++)
+            if (u->list[s]) fnn_tensor_bump(u->list[s][i]);
+}
+
+static fnn_status begin_and_run(update *u) {
+    fnn_step_begin(u);
+    fnn_step_run(u);
+    return FNN_OK;
+}
+
+fnn_status fnn_adam_prepare(fnn_step *u, int64_t n, tensor_list params, tensor_list grads, tensor_list exp_avgs, tensor_list exp_avg_sqs,
+                            tensor_list max_exp_avg_sqs, tensor_list steps, const fnn_adam_options *options, bool pin) {
+    static const char *const names[SLOTS] = {"params", "exp_avgs", "exp_avg_sqs", "max_exp_avg_sqs", "grads"};
+    *u = (fnn_step){.adam = true, .n = n, .list = {params, exp_avgs, exp_avg_sqs, max_exp_avg_sqs, grads}, .steps = steps, .adam_options = *options};
+    FNN_TRY(check_lists("adam_step", n, u->list, names));
+    FNN_TRY(check_steps("adam_step", n, steps));
+    return prepare("adam_step", u, pin);
+}
+
 fnn_status fnn_adam_step(int64_t n, tensor_list params, tensor_list grads, tensor_list exp_avgs, tensor_list exp_avg_sqs,
                          tensor_list max_exp_avg_sqs, tensor_list steps, const fnn_adam_options *options) {
-    static const char *const names[SLOTS] = {"params", "exp_avgs", "exp_avg_sqs", "max_exp_avg_sqs", "grads"};
-    const tensor_list list[SLOTS] = {params, exp_avgs, exp_avg_sqs, max_exp_avg_sqs, grads};
-    update u = {.adam = true, .n = n};
-    FNN_TRY(check_lists("adam_step", n, list, names));
-    FNN_TRY(check_steps("adam_step", n, steps));
-    FNN_TRY(prepare("adam_step", &u, list));
-    double counted = NAN; /* parameters that started together share their numbers */
-    fnn_adam_numbers numbers = {0};
-    for (int64_t i = 0; i < n; i++) {
-        double step = count_step(steps[i]);
-        if (step != counted) numbers = adam_numbers(options, counted = step);
-        u.items[i].adam = numbers;
-    }
-    run(&u, list);
-    return FNN_OK;
+    update u;
+    FNN_TRY(fnn_adam_prepare(&u, n, params, grads, exp_avgs, exp_avg_sqs, max_exp_avg_sqs, steps, options, false));
+    return begin_and_run(&u);
 }
 
 /* ---- SGD ---- */
 
-fnn_status fnn_sgd_step(int64_t n, tensor_list params, tensor_list grads, tensor_list buffers, const bool *first, const fnn_sgd_options *options) {
+fnn_status fnn_sgd_prepare(fnn_step *u, int64_t n, tensor_list params, tensor_list grads, tensor_list buffers, const bool *first,
+                           const fnn_sgd_options *o, bool pin) {
     static const char *const names[SLOTS] = {"params", "buffers", "", "", "grads"};
-    const tensor_list list[SLOTS] = {params, buffers, NULL, NULL, grads};
-    const fnn_sgd_options *o = options;
-    update u = {.n = n};
-    FNN_TRY(check_lists("sgd_step", n, list, names));
-    FNN_TRY(prepare("sgd_step", &u, list));
+    *u = (fnn_step){.n = n, .list = {params, buffers, NULL, NULL, grads}};
+    FNN_TRY(check_lists("sgd_step", n, u->list, names));
+    FNN_TRY(prepare("sgd_step", u, pin));
     for (int64_t i = 0; i < n; i++)
-        u.items[i].sgd = (fnn_sgd_numbers){.lr = o->lr, .momentum = o->momentum, .dampening = o->dampening, .weight_decay = o->weight_decay,
-                                           .nesterov = o->nesterov, .maximize = o->maximize, .first = first && first[i]};
-    run(&u, list);
+        u->items[i].sgd = (fnn_sgd_numbers){.lr = o->lr, .momentum = o->momentum, .dampening = o->dampening, .weight_decay = o->weight_decay,
+                                            .nesterov = o->nesterov, .maximize = o->maximize, .first = first && first[i]};
     return FNN_OK;
+}
+
+fnn_status fnn_sgd_step(int64_t n, tensor_list params, tensor_list grads, tensor_list buffers, const bool *first, const fnn_sgd_options *options) {
+    update u;
+    FNN_TRY(fnn_sgd_prepare(&u, n, params, grads, buffers, first, options, false));
+    return begin_and_run(&u);
 }

@@ -83,7 +83,7 @@ int fnn_as_double(PyObject *o, double *value) {
     }
     *value = PyFloat_AsDouble(o);
     if (*value != -1.0 || !PyErr_Occurred()) return 0;
-    if (PyErr_ExceptionMatches(PyExc_Exception) && !PyErr_ExceptionMatches(PyExc_OverflowError))
+    if (PyErr_ExceptionMatches(PyExc_Exception) && !PyErr_ExceptionMatches(PyExc_OverflowError) && !PyErr_ExceptionMatches(PyExc_MemoryError))
         PyErr_Format(PyExc_TypeError, "expected a number, found %.100s, whose __float__ fails", Py_TYPE(o)->tp_name);
     return -1;
 }

@@ -1,11 +1,12 @@
-/* _adam_group, _sgd_group: one parameter group from Python to the multi-tensor steps of ops/optim.c; _drop_grads,
- * _total_norm, _clones, _restore.
+/* _adam_groups, _sgd_groups: parameter groups from Python to the multi-tensor steps of ops/optim.c; _drop_grads, _total_norm,
+ * _clones, _restore.
  *
  * They read the group's options and the state dicts as they are at this call, since scripts change both between steps: nothing
  * is remembered from one step to the next. Gradients come from the tensors' autograd records, so no Python object is made
  * of them. Invariant: Python code (fresh state, numbers that are tensors) runs first; from the first pointer taken to the
- * end of the step none does. What the steps compute stands in the docstrings of fastnn/optim/adam.py and sgd.py.
+ * end of the step none does. A step of several groups is all of them or none. What the steps compute stands in the docstrings of fastnn/optim/adam.py and sgd.py.
  * It does not: make state (the callers' `fresh` does), keep the tensors alive (ops/optim.c pins their storages). */
+#include "../ops/optim.h"
 #include "py.h"
 
 enum { PARAM, GRAD, FIRST, SECOND, LARGEST, STEP, LISTS };
@@ -18,6 +19,13 @@ typedef struct group {
     const fnn_tensor **at[LISTS];
     bool *first;              /* SGD: the buffer holds nothing yet */
     bool any_first;
+    bool prepared;
+    fnn_step step;
+    union {
+        fnn_adam_options adam;
+        fnn_sgd_options sgd;
+    } options;
+    PyObject *keys[LISTS];    /* borrowed: where the state has which list; NULL: not used */
 } group;
 
 /* Every name that is looked up in a group or a state dict, interned once. */
@@ -51,28 +59,28 @@ static int flag_option(const group *g, PyObject *key, bool *value) {
 
 static const fnn_tensor *grad_of(PyObject *p) { return TENSOR(p)->meta ? TENSOR(p)->meta->grad : NULL; }
 
-/* The list of parameters, after every one with a gradient has a state; `wanted`: the entry that tells. NULL: no state. */
-static PyObject *parameters(group *g, PyObject *wanted, PyObject *fresh) {
+/* Gives every parameter with a gradient a state, and counts them; `wanted`: the entry that tells. NULL: no state. */
+static int parameters(group *g, PyObject *wanted, PyObject *fresh) {
     PyObject *list = option(g, name.params);
     if (list && !PyList_Check(list)) PyErr_Format(PyExc_TypeError, "%s: params must be a list of Tensors, not %.100s", g->op, Py_TYPE(list)->tp_name);
-    if (!list || !PyList_Check(list)) return NULL;
+    if (!list || !PyList_Check(list)) return -1;
     g->first = PyMem_Calloc((size_t)PyList_GET_SIZE(list) + 1, sizeof *g->first);
-    if (!g->first) return PyErr_NoMemory();
+    if (!g->first) return PyErr_NoMemory(), -1;
     for (Py_ssize_t i = 0; i < PyList_GET_SIZE(list); i++) {
         PyObject *p = PyList_GET_ITEM(list, i);
-        if (!fnn_is_tensor(p)) return PyErr_Format(PyExc_TypeError, "%s: params[%zd] must be a Tensor, not %.100s", g->op, i, Py_TYPE(p)->tp_name);
+        if (!fnn_is_tensor(p)) return PyErr_Format(PyExc_TypeError, "%s: params[%zd] must be a Tensor, not %.100s", g->op, i, Py_TYPE(p)->tp_name), -1;
         if (!grad_of(p)) continue;
         g->n++;
         if (!wanted) continue;
         PyObject *own = PyDict_GetItemWithError(g->state, p), *have = own && PyDict_Check(own) ? PyDict_GetItemWithError(own, wanted) : NULL;
-        if (!have && PyErr_Occurred()) return NULL;
+        if (!have && PyErr_Occurred()) return -1;
         if (have && have != Py_None) continue;
         g->first[g->n - 1] = g->any_first = true;
         PyObject *made = PyObject_CallOneArg(fresh, p);
-        if (!made) return NULL;
+        if (!made) return -1;
         Py_DECREF(made);
     }
-    return list;
+    return 0;
 }
 
 /* The tensor under a key of p's state. */
@@ -84,19 +92,21 @@ static const fnn_tensor *state_of(const group *g, PyObject *p, PyObject *key) {
     return NULL;
 }
 
-/* Fills the lists; keys[l] NULL: list l is not used. */
-static int collect(group *g, PyObject *list, PyObject *const *keys) {
+/* Fills the lists. */
+static int collect(group *g) {
+    PyObject *list = option(g, name.params);
+    if (!list) return -1;
     g->block = PyMem_New(const fnn_tensor *, LISTS * g->n + 1);
     if (!g->block) return PyErr_NoMemory(), -1;
-    for (int l = 0; l < LISTS; l++) g->at[l] = l <= GRAD || keys[l] ? g->block + l * g->n : NULL;
+    for (int l = 0; l < LISTS; l++) g->at[l] = l <= GRAD || g->keys[l] ? g->block + l * g->n : NULL;
     Py_ssize_t k = 0;
-    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(list) && k < g->n; i++) {
+    for (Py_ssize_t i = 0; PyList_Check(list) && i < PyList_GET_SIZE(list) && k < g->n; i++) {
         PyObject *p = PyList_GET_ITEM(list, i);
         if (!fnn_is_tensor(p) || !grad_of(p)) continue;
         g->at[PARAM][k] = TENSOR(p);
         g->at[GRAD][k] = grad_of(p);
         for (int l = FIRST; l < LISTS; l++)
-            if (keys[l] && !(g->at[l][k] = state_of(g, p, keys[l]))) return -1;
+            if (g->keys[l] && !(g->at[l][k] = state_of(g, p, g->keys[l]))) return -1;
         k++;
     }
     if (k == g->n) return 0; /* else: making the fresh states took gradients away */
@@ -104,47 +114,30 @@ static int collect(group *g, PyObject *list, PyObject *const *keys) {
     return -1;
 }
 
-static int start(group *g, const char *op, PyObject *const *args, Py_ssize_t nargs) {
-    *g = (group){.op = op};
-    if (nargs != 3 || !PyDict_Check(args[0]) || !PyDict_Check(args[1]))
-        return PyErr_Format(PyExc_TypeError, "%s takes a group dict, a state dict and a function", op), -1;
-    g->dict = args[0];
-    g->state = args[1];
-    return 0;
-}
-
-static PyObject *finish(group *g, int failed, fnn_status status) {
-    PyMem_Free(g->first);
-    PyMem_Free(g->block);
-    if (failed) return NULL;
-    return status ? fnn_raise(status) : Py_NewRef(Py_None);
-}
-
 /* ---- Adam ---- */
 
 static int adam_options(const group *g, fnn_adam_options *o, bool *amsgrad) {
     PyObject *betas = option(g, name.betas), *pair = betas ? PySequence_Tuple(betas) : NULL;
     int failed = !pair;
-    if (pair && PyTuple_GET_SIZE(pair) != 2) failed = (PyErr_SetString(PyExc_ValueError, "_adam_group: betas must be two numbers"), -1);
+    if (pair && PyTuple_GET_SIZE(pair) != 2) failed = (PyErr_SetString(PyExc_ValueError, "_adam_groups: betas must be two numbers"), -1);
     if (!failed) failed = fnn_as_double(PyTuple_GET_ITEM(pair, 0), &o->beta1) || fnn_as_double(PyTuple_GET_ITEM(pair, 1), &o->beta2);
     Py_XDECREF(pair);
     return failed || number_option(g, name.lr, &o->lr) || number_option(g, name.eps, &o->eps) || number_option(g, name.weight_decay, &o->weight_decay) ||
            flag_option(g, name.amsgrad, amsgrad) || flag_option(g, name.maximize, &o->maximize) || flag_option(g, name.decoupled_weight_decay, &o->decoupled);
 }
 
-/* _adam_group(group, state, fresh): fresh(p) gives p a state. */
-static PyObject *adam_group(PyObject *module, PyObject *const *args, Py_ssize_t nargs) {
-    (void)module;
-    group g;
-    fnn_adam_options o;
+static int adam_read(group *g) {
     bool amsgrad;
-    fnn_status status = FNN_OK;
-    if (start(&g, "_adam_group", args, nargs) || adam_options(&g, &o, &amsgrad)) return NULL;
-    PyObject *keys[LISTS] = {[FIRST] = name.exp_avg, [SECOND] = name.exp_avg_sq, [LARGEST] = amsgrad ? name.max_exp_avg_sq : NULL, [STEP] = name.step};
-    PyObject *list = parameters(&g, name.step, args[2]);
-    int failed = !list || collect(&g, list, keys);
-    if (!failed) status = fnn_adam_step(g.n, g.at[PARAM], g.at[GRAD], g.at[FIRST], g.at[SECOND], g.at[LARGEST], g.at[STEP], &o);
-    return finish(&g, failed, status);
+    if (adam_options(g, &g->options.adam, &amsgrad)) return -1;
+    g->keys[FIRST] = name.exp_avg;
+    g->keys[SECOND] = name.exp_avg_sq;
+    g->keys[LARGEST] = amsgrad ? name.max_exp_avg_sq : NULL;
+    g->keys[STEP] = name.step;
+    return 0;
+}
+
+static fnn_status adam_prepare(group *g, bool pin) {
+    return fnn_adam_prepare(&g->step, g->n, g->at[PARAM], g->at[GRAD], g->at[FIRST], g->at[SECOND], g->at[LARGEST], g->at[STEP], &g->options.adam, pin);
 }
 
 /* ---- SGD ---- */
@@ -163,21 +156,79 @@ static void forget_fresh(const group *g, PyObject *key) {
     PyErr_Restore(type, value, traceback);
 }
 
-/* _sgd_group(group, state, fresh): fresh(p) gives p a momentum buffer with any values; it is first written, then read. */
-static PyObject *sgd_group(PyObject *module, PyObject *const *args, Py_ssize_t nargs) {
+static int sgd_read(group *g) {
+    fnn_sgd_options *o = &g->options.sgd;
+    if (number_option(g, name.lr, &o->lr) || number_option(g, name.momentum, &o->momentum) || number_option(g, name.dampening, &o->dampening) ||
+        number_option(g, name.weight_decay, &o->weight_decay) || flag_option(g, name.nesterov, &o->nesterov) || flag_option(g, name.maximize, &o->maximize))
+        return -1;
+    g->keys[FIRST] = o->momentum != 0 ? name.momentum_buffer : NULL;
+    return 0;
+}
+
+static fnn_status sgd_prepare(group *g, bool pin) {
+    return fnn_sgd_prepare(&g->step, g->n, g->at[PARAM], g->at[GRAD], g->at[FIRST], g->any_first ? g->first : NULL, &g->options.sgd, pin);
+}
+
+/* ---- all groups ---- */
+
+typedef struct kind {
+    const char *op;
+    int (*read)(group *g); /* options and keys */
+    int tells;             /* the list whose entry tells that a parameter has a state */
+    fnn_status (*prepare)(group *g, bool pin);
+} kind;
+
+/* Everything that may fail, for all groups; first what runs Python code. Gives 0, or -1 with an exception set. */
+static int prepare_groups(const kind *k, group *g, Py_ssize_t n, PyObject *groups, PyObject *state, PyObject *const *fresh) {
+    for (Py_ssize_t i = 0; i < n; i++) {
+        g[i].op = k->op;
+        g[i].dict = PyTuple_GET_ITEM(groups, i);
+        g[i].state = state;
+        if (!PyDict_Check(g[i].dict)) return PyErr_Format(PyExc_TypeError, "%s: a group must be a dict", k->op), -1;
+        if (k->read(&g[i])) return -1;
+        if (parameters(&g[i], g[i].keys[k->tells], fresh[g[i].keys[LARGEST] != NULL])) return -1;
+    }
+    for (Py_ssize_t i = 0; i < n; i++)
+        if (collect(&g[i])) return -1;
+    for (Py_ssize_t i = 0; i < n; i++) {
+        fnn_status status = k->prepare(&g[i], n > 1);
+        if (status) return fnn_raise(status), -1;
+        g[i].prepared = true;
+    }
+    return 0;
+}
+
+/* (groups, state, fresh, fresh with a third list): fresh(p) gives p a state. */
+static PyObject *step_groups(const kind *k, PyObject *const *args, Py_ssize_t nargs) {
+    if (nargs != 4 || !PyDict_Check(args[1])) return PyErr_Format(PyExc_TypeError, "%s takes groups, a state dict and two functions", k->op), NULL;
+    PyObject *groups = PySequence_Tuple(args[0]);
+    if (!groups) return NULL;
+    Py_ssize_t n = PyTuple_GET_SIZE(groups);
+    group few[2] = {0}, *g = n > 2 ? PyMem_Calloc((size_t)n, sizeof *g) : few;
+    int failed = g ? prepare_groups(k, g, n, groups, args[1], args + 2) : (PyErr_NoMemory(), -1);
+    for (Py_ssize_t i = 0; i < n && !failed; i++) fnn_step_begin(&g[i].step);
+    for (Py_ssize_t i = 0; i < n && !failed; i++) fnn_step_run(&g[i].step);
+    for (Py_ssize_t i = 0; i < n && g; i++) {
+        if (failed && g[i].prepared) fnn_step_drop(&g[i].step);
+        if (failed && g[i].any_first && k->tells == FIRST) forget_fresh(&g[i], g[i].keys[FIRST]);
+        PyMem_Free(g[i].first);
+        PyMem_Free(g[i].block);
+    }
+    if (g != few) PyMem_Free(g);
+    Py_DECREF(groups);
+    return failed ? NULL : Py_NewRef(Py_None);
+}
+
+static PyObject *adam_groups(PyObject *module, PyObject *const *args, Py_ssize_t nargs) {
     (void)module;
-    group g;
-    fnn_sgd_options o;
-    fnn_status status = FNN_OK;
-    if (start(&g, "_sgd_group", args, nargs)) return NULL;
-    if (number_option(&g, name.lr, &o.lr) || number_option(&g, name.momentum, &o.momentum) || number_option(&g, name.dampening, &o.dampening) ||
-        number_option(&g, name.weight_decay, &o.weight_decay) || flag_option(&g, name.nesterov, &o.nesterov) || flag_option(&g, name.maximize, &o.maximize))
-        return NULL;
-    PyObject *keys[LISTS] = {[FIRST] = o.momentum != 0 ? name.momentum_buffer : NULL}, *list = parameters(&g, keys[FIRST], args[2]);
-    int failed = !list || collect(&g, list, keys);
-    if (!failed) status = fnn_sgd_step(g.n, g.at[PARAM], g.at[GRAD], g.at[FIRST], g.any_first ? g.first : NULL, &o);
-    if ((failed || status) && g.any_first) forget_fresh(&g, keys[FIRST]);
-    return finish(&g, failed, status);
+    static const kind adam = {"_adam_groups", adam_read, STEP, adam_prepare};
+    return step_groups(&adam, args, nargs);
+}
+
+static PyObject *sgd_groups(PyObject *module, PyObject *const *args, Py_ssize_t nargs) {
+    (void)module;
+    static const kind sgd = {"_sgd_groups", sgd_read, FIRST, sgd_prepare};
+    return step_groups(&sgd, args, nargs);
 }
 
 /* ---- gradients ---- */
@@ -282,8 +333,8 @@ static PyObject *restore(PyObject *module, PyObject *const *args, Py_ssize_t nar
 }
 
 static PyMethodDef functions[] = {
-    {"_adam_group", (PyCFunction)(void (*)(void))adam_group, METH_FASTCALL, NULL},
-    {"_sgd_group", (PyCFunction)(void (*)(void))sgd_group, METH_FASTCALL, NULL},
+    {"_adam_groups", (PyCFunction)(void (*)(void))adam_groups, METH_FASTCALL, NULL},
+    {"_sgd_groups", (PyCFunction)(void (*)(void))sgd_groups, METH_FASTCALL, NULL},
     {"_drop_grads", drop_grads, METH_O, NULL},
     {"_total_norm", total_norm, METH_O, NULL},
     {"_clones", clones, METH_O, NULL},

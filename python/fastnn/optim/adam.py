@@ -38,9 +38,10 @@ class Adam(Optimizer):
     Source: Kingma and Ba 2015; Reddi et al. 2018 (amsgrad);
     https://docs.pytorch.org/docs/stable/generated/torch.optim.Adam.html
 
-    The C call, one a group, is _C._adam_group(group, state, fresh): it reads the group's options, and per parameter
+    The C call is _C._adam_groups(groups, state, fresh, fresh_amsgrad): it reads each group's options, and per parameter
     with a gradient the tensors of its state dict; `fresh(p)` makes that dict for a new parameter. "step" is a 0-d
-    float32 tensor that the call increases by 1; "max_exp_avg_sq" is read with amsgrad only. In tensor operations,
+    float32 tensor that the call increases by 1; "max_exp_avg_sq" is read with amsgrad only. Where it raises, no
+    parameter of any group has changed. In tensor operations,
     with t the increased step as a double and all scalar arithmetic in double:
         g = -g  if maximize
         p.mul_(1 - lr * weight_decay)  if decoupled, else  g = g.add(p, alpha=weight_decay)   (if weight_decay != 0)
@@ -105,7 +106,7 @@ class Adam(Optimizer):
         loss = None if closure is None else evaluate(closure)
         for group in self.param_groups:
             check_supported(group["differentiable"])
-            _C._adam_group(group, self.state, self._fresh_amsgrad if group["amsgrad"] else self._fresh)
+        _C._adam_groups(self.param_groups, self.state, self._fresh, self._fresh_amsgrad)
         return loss
 
     def _fresh(self, p: Any) -> dict[str, Any]:

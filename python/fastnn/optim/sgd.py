@@ -27,8 +27,8 @@ class SGD(Optimizer):
     Source: https://docs.pytorch.org/docs/stable/generated/torch.optim.SGD.html; Nesterov momentum: Sutskever et al.
     2013.
 
-    The C call, one a group, is _C._sgd_group(group, state, fresh): it reads the group's options and, if momentum is
-    not 0, per parameter with a gradient the buffer in its state dict. `fresh(p)` makes the buffer of a new parameter:
+    The C call is _C._sgd_groups(groups, state, fresh, fresh): it reads each group's options and, if momentum is not 0,
+    per parameter with a gradient the buffer in its state dict. `fresh(p)` makes the buffer of a new parameter:
     it is "first", takes a copy of the (decayed) gradient and may hold anything before. In tensor operations:
         g = -g if maximize;  g = g + weight_decay * p (add with alpha) if weight_decay != 0
         b.copy_(g) if first else b.mul_(momentum).add_(g, alpha=1 - dampening)
@@ -86,7 +86,7 @@ class SGD(Optimizer):
         loss = None if closure is None else evaluate(closure)
         for group in self.param_groups:
             check_supported(group["differentiable"])
-            _C._sgd_group(group, self.state, self._fresh)
+        _C._sgd_groups(self.param_groups, self.state, self._fresh, self._fresh)
         return loss
 
     def _fresh(self, p: Any) -> None:
