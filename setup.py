@@ -5,7 +5,8 @@ from (the compiler writes that list, -MMD), so an edit of any header rebuilds ex
 Not done here: per-file flags. The units in csrc/isa/ choose their instruction set by a pragma, so one command fits all.
 
 Environment: CC and CFLAGS as usual; FASTNN_SANITIZE=1 builds with address and undefined-behaviour checks,
-FASTNN_DEBUG=1 keeps debug symbols and assertions. Read next: csrc/isa/avx2.c.
+FASTNN_SANITIZE=thread with checks for data races, FASTNN_DEBUG=1 keeps debug symbols and assertions.
+Read next: csrc/isa/avx2.c.
 """
 
 import hashlib
@@ -24,6 +25,7 @@ from setuptools.errors import CompileError
 
 ROOT = Path(__file__).resolve().parent
 SANITIZE = os.environ.get("FASTNN_SANITIZE", "0") not in ("", "0")
+THREADS = os.environ.get("FASTNN_SANITIZE") == "thread"
 DEBUG = SANITIZE or os.environ.get("FASTNN_DEBUG", "0") not in ("", "0")
 
 
@@ -43,7 +45,9 @@ def compile_flags() -> list[str]:
     flags = ["-std=c11", "-D_GNU_SOURCE", "-pthread", "-fvisibility=hidden", "-Wall", "-Wextra"]
     # sqrt, floor and selects may become plain instructions: we read neither errno nor the exception flags.
     flags += ["-fno-math-errno", "-fno-trapping-math"]
-    if SANITIZE:
+    if THREADS:
+        flags += ["-fsanitize=thread", "-g1", "-O1", "-UNDEBUG"]
+    elif SANITIZE:
         # At -O1 an instruction-set unit takes gcc 12 over five minutes of CPU time, at -O0 half a minute.
         flags += ["-fsanitize=address,undefined", "-fno-omit-frame-pointer", "-g1", "-O0", "-UNDEBUG", "-DFNN_DEBUG=1"]
         flags += ["-fno-sanitize=null,object-size,pointer-overflow"]  # the address checks see its accesses
@@ -61,7 +65,7 @@ def gcc_flags(compiler: list[str]) -> list[str]:
     # It zeroes structs of a few hundred bytes by `rep stos`, 40 cycles before the first store; an op call has ten.
     strategy = "vector_loop:512:noalign,libcall:-1:noalign"
     flags = [f"-mmemset-strategy={strategy}", f"-mmemcpy-strategy={strategy}"]
-    if SANITIZE:  # checks by calls: inline ones make minutes of the instruction-set units
+    if SANITIZE and not THREADS:  # checks by calls: inline ones make minutes of the instruction-set units
         flags += ["--param=asan-instrumentation-with-call-threshold=0"]
     probe = [*compiler, *flags, "-Werror", "-fsyntax-only", "-x", "c", os.devnull]
     return flags if subprocess.run(probe, capture_output=True).returncode == 0 else []
@@ -120,7 +124,7 @@ class BuildC(build_ext):
         if sys.platform == "linux":
             command.append("-ldl")
         if SANITIZE:
-            command.append("-fsanitize=address,undefined")
+            command.append("-fsanitize=thread" if THREADS else "-fsanitize=address,undefined")
         elif not DEBUG:
             command.append("-Wl,-s" if sys.platform == "linux" else "-Wl,-x")
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -18,7 +18,7 @@ import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
 TESTS = ROOT / "tests"
-SANITIZED = "libasan" in os.environ.get("LD_PRELOAD", "")  # this run is one of sanitize.py
+SANITIZED = any(name in os.environ.get("LD_PRELOAD", "") for name in ("libasan", "libtsan"))  # this run is one of sanitize.py or race.py
 FLOATS = ("float32", "float64")
 DTYPES = ("float32", "float64", "int64", "int32", "uint8", "bool")
 
