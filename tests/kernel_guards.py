@@ -78,6 +78,13 @@ class Out:
 
 
 @dataclass(frozen=True)
+class Scratch:
+    """So many elements, 64-byte aligned, that may hold anything afterwards: nothing beyond them may change."""
+
+    elements: int
+
+
+@dataclass(frozen=True)
 class RowOf:
     """The distance between the rows of an operand, in elements."""
 
@@ -130,6 +137,8 @@ def lay(operands: Mapping[str, Any], k: Kernel, strided: set[str], seed: int) ->
         if isinstance(v, Out):
             want = np.asarray(v.want)
             found[name] = Arena(v.start, want.shape, v.dtype or k.dtype, "out", gap, shift)
+        elif isinstance(v, Scratch):
+            found[name] = Arena(None, (v.elements,), k.dtype, "out", 0, 64)
         elif isinstance(v, np.ndarray):
             found[name] = Arena(v, v.shape, k.dtype if v.dtype.kind == "f" else str(v.dtype), "in", gap, shift)
     return found
@@ -167,9 +176,12 @@ def call(k: Kernel, operands: dict[str, Any], seed: int, alias: tuple[str, str] 
             return ctypes.byref(v)
         return ctypes.c_void_p(None) if v is None else scalar(kind, v, k.dtype)
 
-    arguments = [value(kind, name) for kind, name in k.parameters]
     real = ctypes.c_float if k.dtype == "float32" else ctypes.c_double
-    result = ctypes.CFUNCTYPE(real if k.gives == "real" else None, *map(type_of, arguments))(k.address)(*arguments)
+    times = next((v for v in flat.values() if isinstance(v, list)), [None])  # several values of one argument are several calls
+    for turn in times:
+        flat |= {name: turn for name, v in operands.items() if isinstance(v, list)}
+        arguments = [value(kind, name) for kind, name in k.parameters]
+        result = ctypes.CFUNCTYPE(real if k.gives == "real" else None, *map(type_of, arguments))(k.address)(*arguments)
     for name, arena in arenas.items():
         if not alias or name != alias[1]:
             arena.check(f"{what}: {name}")

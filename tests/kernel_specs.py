@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from kernel_guards import Out, RowOf, Task
+from kernel_guards import Out, RowOf, Scratch, Task
 from reference import ORACLES
 
 Array = np.ndarray[Any, Any]
@@ -278,6 +278,53 @@ def gemm_block(d: Draw, rows: int, n: int, bare: bool, name: str) -> dict[str, A
     other = int(d.below(50))
     m, k = ((rows, other), (other, rows), (other, int(d.below(50))))[n % 3]
     return product(d, m, n, k, int(d.below(3)), bare)
+
+
+# --- attention: rows = T, n = S ------------------------------------------------------------------------------------------------------------
+
+
+class AttentionTask(ctypes.Structure):
+    _fields_ = [
+        *((f, ctypes.c_int64) for f in ("T", "S", "D", "E")), ("scale", ctypes.c_double), ("causal", ctypes.c_int), *((f, ctypes.c_void_p) for f in ("q", "k", "v")),
+        *((f, ctypes.c_int64) for f in ("q_t", "k_t", "v_t")), ("o", ctypes.c_void_p), ("o_t", ctypes.c_int64), ("mask", ctypes.c_void_p), ("allowed", ctypes.c_void_p), ("mask_t", ctypes.c_int64),
+        ("mask_s", ctypes.c_int64), ("keep", ctypes.c_void_p), ("keep_t", ctypes.c_int64), ("keep_s", ctypes.c_int64), ("keep_scale", ctypes.c_double), ("p", ctypes.c_void_p), ("p_row", ctypes.c_int64),
+        ("lse", ctypes.c_void_p), ("scratch", ctypes.c_void_p), ("d_o", ctypes.c_void_p), ("d_o_t", ctypes.c_int64), *((f, ctypes.c_void_p) for f in ("dq", "dk", "dv")),
+        *((f, ctypes.c_int64) for f in ("dq_t", "dk_t", "dv_t")), ("add", ctypes.c_int), ("part", ctypes.c_int64), ("parts", ctypes.c_int64), ("dmask", ctypes.c_void_p),
+    ]  # fmt: skip
+
+
+@spec("attention_forward", "attention_backward", op="scaled_dot_product_attention", steps=32, least=1, rows=(1, 3, 16, 37))
+def attention(d: Draw, rows: int, n: int, bare: bool, name: str) -> dict[str, Any]:
+    """By turns causal, with a mask that is added, one of what is allowed, none; odd lengths drop out and keep no probabilities."""
+    size, values, word = 1 + int(d.below(20)), 1 + int(d.below(20)), 16 if d.dtype == "float32" else 8
+    q, k, v, d_o = (d(*shape, lo=-0.75, hi=0.75) for shape in ((rows, size), (n, size), (n, values), (rows, values)))
+    kind = (n + rows) % 4
+    mask, allowed, keep = d(rows, n), d(rows, n) < 1, d(rows, n) < 1
+    unseen = {0: np.arange(n) > np.arange(rows)[:, None], 2: ~allowed}.get(kind, np.zeros((rows, n), bool))
+    s = np.where(unseen, -np.inf, 0.5 * (q @ k.T) + (mask if kind == 1 else 0))
+    e, kept = np.exp(s), keep * 1.25 if bare else np.ones((rows, n))
+    total = e.sum(1, keepdims=True)
+    with np.errstate(divide="ignore"):
+        lse = np.where(total > 0, np.log(total), np.inf)[:, 0]
+    p = e / np.where(total > 0, total, 1)
+    p_row, short = -(-rows // 16) * 16, rows <= word and n <= word
+    given = {
+        "T": rows, "S": n, "D": size, "E": values, "scale": 0.5, "causal": int(kind == 0), "q": q, "q_t": RowOf("q"), "k": k, "k_t": RowOf("k"), "v": v, "v_t": RowOf("v"), "mask": mask if kind == 1 else None,
+        "allowed": allowed.astype(np.uint8) if kind == 2 else None, "mask_t": n, "mask_s": 1, "keep": keep.astype(np.uint8) if bare else None, "keep_t": n, "keep_s": 1, "keep_scale": 1.25, "p_row": p_row,
+        "scratch": Scratch(2 * max(n, 16) * 4 * word), "parts": 1,
+    }  # fmt: skip
+    if name == "attention_forward":
+        where = {"o": Out((p * kept) @ v), "o_t": RowOf("o"), "p": None if bare else Scratch(n * p_row), "lse": Out(lse)}
+        return {"task": Task(AttentionTask, given | where), "first": list(range(0, rows, 4 * word))}
+    wide = np.full((n, p_row), 0.5)  # queries that do not exist
+    wide[:, :rows] = p.T
+    again = bare and not short  # probabilities from lse
+    p, lse = (np.exp(s - d.round(lse)[:, None]), d.round(lse)) if again else (d.round(p), lse)
+    dp = (d_o @ v.T) * kept
+    ds = p * (dp - (dp * p).sum(1, keepdims=True))
+    where = {"d_o": d_o, "d_o_t": RowOf("d_o"), "p": None if again else d.round(wide), "lse": lse if again else None, "dq": Out(0.5 * ds @ k), "dq_t": RowOf("dq"), "dk": Out(0.5 * ds.T @ q), "dk_t": RowOf("dk")}
+    where |= {"dv": Out((p * kept).T @ d_o), "dv_t": RowOf("dv"), "dmask": Out(ds) if kind == 1 else None}
+    return {"task": Task(AttentionTask, given | where)}
 
 
 # --- integers ----------------------------------------------------------------------------------------------------------------------------

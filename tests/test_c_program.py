@@ -31,7 +31,8 @@ KIND, CHECKS = ("sanitized", ["-O0", "-fsanitize=address,undefined"]) if SANITIZ
 
 def built_objects() -> list[Path] | None:
     """Objects of an up-to-date build: one per unit, none older than any source."""
-    newest = max(p.stat().st_mtime for p in (ROOT / "csrc").rglob("*") if p.suffix in (".c", ".h", ".inc", ".def"))
+    sources = (p for p in (ROOT / "csrc").rglob("*") if p.suffix in (".c", ".h", ".inc", ".def") and p.parent.name != "python")
+    newest = max(p.stat().st_mtime for p in sources)
     for folder in sorted((ROOT / "build").glob(f"{KIND}-*"), key=lambda p: -p.stat().st_mtime):
         objects = [folder / f"{str(u.relative_to(ROOT).with_suffix('')).replace(os.sep, '-')}.o" for u in UNITS]
         if all(o.exists() for o in objects) and max(o.stat().st_mtime for o in objects) > newest:

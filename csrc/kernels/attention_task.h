@@ -24,9 +24,9 @@ typedef struct fnn_attention_task {
     const uint8_t *keep;    /* NULL or (T,S): dropout keeps what is not 0, times keep_scale */
     int64_t keep_t, keep_s;
     double keep_scale;
-    void *p;                /* NULL or (S, p_row): probabilities before dropout, transposed; p_row >= T in whole words.
-                               Written by forward where kept (rows that no query of a block sees stay
-                               unwritten), read by backward, which computes them anew from lse if NULL */
+    void *p;                /* NULL or (S, p_row): probabilities before dropout, transposed; p_row >= T, a multiple of 16.
+                               Written by forward where kept (rows that no query of a block sees stay unwritten), read
+                               by backward, which needs it where T and S fit in a word, else computes it anew if NULL */
     int64_t p_row;
     void *lse;              /* NULL or (T,): log of the sum of exp of a query's scores; +inf where it sees no key.
                                Forward writes it, backward needs it where p is NULL */
