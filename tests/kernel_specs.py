@@ -330,17 +330,11 @@ def attention(d: Draw, rows: int, n: int, bare: bool, name: str) -> dict[str, An
 # --- integers ----------------------------------------------------------------------------------------------------------------------------
 
 
-@spec("i64_sum_rows", "i64_cumsum_rows", op="sum", steps=0)
+@spec("i64_cumsum_rows", op="cumsum", steps=0)
 @spec("i64_prod_rows", op="prod", steps=0)
 def whole_by_row(d: Draw, rows: int, n: int, bare: bool, name: str) -> dict[str, Any]:
     x = d.below(1 << 40, rows, n) - (1 << 39)
-    return {"y": Out({"i64_sum_rows": x.sum(1), "i64_cumsum_rows": x.cumsum(1), "i64_prod_rows": x.prod(1)}[name]), "x": x, "rows": rows, "n": n}
-
-
-@spec("i64_sum_cols", op="sum", steps=0)
-def whole_by_col(d: Draw, rows: int, n: int, bare: bool, name: str) -> dict[str, Any]:
-    x = d.below(1 << 40, rows, n)
-    return {"y": Out(x.sum(0)), "x": x, "n": rows, "cols": n}
+    return {"y": Out({"i64_cumsum_rows": x.cumsum(1), "i64_prod_rows": x.prod(1)}[name]), "x": x, "rows": rows, "n": n}
 
 
 @spec("i64_max_rows", op="max", steps=0, least=1)
@@ -349,13 +343,6 @@ def whole_extreme(d: Draw, rows: int, n: int, bare: bool, name: str) -> dict[str
     x = d.below(9, rows, n) - 4
     best, where = (x.max(1), x.argmax(1)) if "max" in name else (x.min(1), x.argmin(1))
     return {"y": Out(best), "index": None if bare else Out(where), "x": x, "rows": rows, "n": n}
-
-
-@spec("bool_any_rows", op="any", steps=0)
-@spec("bool_all_rows", op="all", steps=0)
-def truth(d: Draw, rows: int, n: int, bare: bool, name: str) -> dict[str, Any]:
-    x = (d.below(9, rows, n) == 0) ^ (name == "bool_all_rows")
-    return {"y": Out(x.any(1) if "any" in name else x.all(1), dtype="uint8"), "x": x.astype(np.uint8), "rows": rows, "n": n}
 
 
 @spec("i64_count_outside", op="index", steps=0, rows=(1,))

@@ -66,9 +66,7 @@ uint64_t fnn_rng_random64(fnn_generator *g); /* two words, the first one on top 
     void fnn_rng_normal_block_##t(fnn_generator *g, T *out, int64_t n, double mean, double std);                       \
     void fnn_rng_log_normal_##t(fnn_generator *g, T *out, int64_t n, int64_t stride, double mean, double std);         \
     void fnn_rng_cauchy_##t(fnn_generator *g, T *out, int64_t n, int64_t stride, double median, double sigma);         \
-    void fnn_rng_exponential_##t(fnn_generator *g, T *out, int64_t n, int64_t stride, double lambda);                  \
-    /* out = `kept` with probability `keep`, else 0: bernoulli with keep = 1 - p and kept = 1 / (1 - p) is dropout. */ \
-    void fnn_rng_mask_##t(fnn_generator *g, T *out, int64_t n, int64_t stride, double keep, T kept);
+    void fnn_rng_exponential_##t(fnn_generator *g, T *out, int64_t n, int64_t stride, double lambda);
 FNN_RNG_REAL(float, f32)
 FNN_RNG_REAL(double, f64)
 #undef FNN_RNG_REAL

@@ -47,56 +47,43 @@ UNIFORM(double, f64, 2)
 
 /* ---- bernoulli ------------------------------------------------------------------------------------------------ */
 
-void fnn_rng_mask_f32(fnn_generator *g, float *out, int64_t n, int64_t stride, double keep, float kept) {
+void fnn_rng_bernoulli_f32(fnn_generator *g, float *out, int64_t n, int64_t stride, double p) {
     const rng_loops *loops = rng_loops_get();
-    const uint64_t threshold = threshold_of(keep);
+    const uint64_t threshold = threshold_of(p);
     uint32_t words[2 * RNG_BATCH];
     float batch[RNG_BATCH];
     for (int64_t done = 0; done < n; done += RNG_BATCH) {
         const int64_t m = least(n - done, RNG_BATCH);
         float *row = stride == 1 ? out + done : batch;
         fnn_rng_words(g, words, 2 * m);
-        loops->below_f32(row, words, m, threshold, kept);
+        loops->below_f32(row, words, m, threshold);
         for (int64_t i = 0; i < m && stride != 1; i++) {
             out[(done + i) * stride] = row[i];
         }
     }
 }
 
-/* Through bytes for every other type: WRITE makes an element of the byte `hit`. */
-#define THROUGH_BYTES(T, WRITE)                                                                                        \
-    const rng_loops *loops = rng_loops_get();                                                                          \
-    uint32_t words[2 * RNG_BATCH];                                                                                     \
-    uint8_t batch[RNG_BATCH];                                                                                          \
-    for (int64_t done = 0; done < n; done += RNG_BATCH) {                                                              \
-        const int64_t m = least(n - done, RNG_BATCH);                                                                  \
-        fnn_rng_words(g, words, 2 * m);                                                                                \
-        loops->below_u8(batch, words, m, threshold);                                                                   \
-        for (int64_t i = 0; i < m; i++) {                                                                              \
-            const uint8_t hit = batch[i];                                                                              \
-            out[(done + i) * stride] = (T)(WRITE);                                                                     \
-        }                                                                                                              \
-    }
-
-void fnn_rng_mask_f64(fnn_generator *g, double *out, int64_t n, int64_t stride, double keep, double kept) {
-    const uint64_t threshold = threshold_of(keep);
-    THROUGH_BYTES(double, hit ? kept : 0)
-}
-
+/* Every other type through bytes. */
 #define BERNOULLI(T, t)                                                                                                \
     void fnn_rng_bernoulli_##t(fnn_generator *g, T *out, int64_t n, int64_t stride, double p) {                        \
+        const rng_loops *loops = rng_loops_get();                                                                      \
         const uint64_t threshold = threshold_of(p);                                                                    \
-        THROUGH_BYTES(T, hit)                                                                                          \
+        uint32_t words[2 * RNG_BATCH];                                                                                 \
+        uint8_t batch[RNG_BATCH];                                                                                      \
+        for (int64_t done = 0; done < n; done += RNG_BATCH) {                                                          \
+            const int64_t m = least(n - done, RNG_BATCH);                                                              \
+            fnn_rng_words(g, words, 2 * m);                                                                            \
+            loops->below_u8(batch, words, m, threshold);                                                               \
+            for (int64_t i = 0; i < m; i++) {                                                                          \
+                out[(done + i) * stride] = (T)batch[i];                                                                \
+            }                                                                                                          \
+        }                                                                                                              \
     }
 BERNOULLI(double, f64)
 BERNOULLI(int64_t, i64)
 BERNOULLI(int32_t, i32)
 BERNOULLI(uint8_t, u8)
 BERNOULLI(bool, bool)
-
-void fnn_rng_bernoulli_f32(fnn_generator *g, float *out, int64_t n, int64_t stride, double p) {
-    fnn_rng_mask_f32(g, out, n, stride, p, 1.0f);
-}
 
 #define BERNOULLI_EACH(T, t, WORDS, UNIT)                                                                              \
     void fnn_rng_bernoulli_each_##t(fnn_generator *g, uint8_t *out, int64_t n, int64_t stride, const T *p,             \

@@ -18,7 +18,7 @@ typedef struct rng_loops {
     void (*normal_f32)(float *x, int64_t blocks, float mean, float std);
     /* out[i] = 53-bit draw < threshold. */
     void (*below_u8)(uint8_t *out, const uint32_t *words, int64_t n, uint64_t threshold);
-    void (*below_f32)(float *out, const uint32_t *words, int64_t n, uint64_t threshold, float kept);
+    void (*below_f32)(float *out, const uint32_t *words, int64_t n, uint64_t threshold);
 } rng_loops;
 
 /* Chosen once, for this processor. */

@@ -1,23 +1,11 @@
-/* Reductions over int64 and bool rows, included once per unit (see isa/unit.inc). Sums and products wrap. */
+/* Reductions over int64 rows, included once per unit (see isa/unit.inc). Sums and products wrap. */
 
-static void KI(i64_sum_rows)(int64_t *y, const int64_t *x, int64_t rows, int64_t n, int64_t x_stride) {
-    for (int64_t r = 0; r < rows; r++) {
-        uint64_t s = 0;
-        for (int64_t i = 0; i < n; i++) s += (uint64_t)x[r * x_stride + i];
-        y[r] = (int64_t)s;
-    }
-}
 static void KI(i64_prod_rows)(int64_t *y, const int64_t *x, int64_t rows, int64_t n, int64_t x_stride) {
     for (int64_t r = 0; r < rows; r++) {
         uint64_t p = 1;
         for (int64_t i = 0; i < n; i++) p *= (uint64_t)x[r * x_stride + i];
         y[r] = (int64_t)p;
     }
-}
-static void KI(i64_sum_cols)(int64_t *y, const int64_t *x, int64_t n, int64_t cols, int64_t x_stride) {
-    for (int64_t j = 0; j < cols; j++) y[j] = 0;
-    for (int64_t i = 0; i < n; i++)
-        for (int64_t j = 0; j < cols; j++) y[j] = (int64_t)((uint64_t)y[j] + (uint64_t)x[i * x_stride + j]);
 }
 static void KI(i64_cumsum_rows)(int64_t *y, const int64_t *x, int64_t rows, int64_t n, int64_t y_stride, int64_t x_stride) {
     for (int64_t r = 0; r < rows; r++) {
@@ -45,12 +33,6 @@ static void KI(i64_min_rows)(int64_t *y, int64_t *index, const int64_t *x, int64
         if (y) y[r] = x[best];
         if (index) index[r] = best;
     }
-}
-static void KI(bool_any_rows)(uint8_t *y, const uint8_t *x, int64_t rows, int64_t n, int64_t x_stride) {
-    for (int64_t r = 0; r < rows; r++) y[r] = n > 0 && memchr(x + r * x_stride, 1, (size_t)n) != NULL;
-}
-static void KI(bool_all_rows)(uint8_t *y, const uint8_t *x, int64_t rows, int64_t n, int64_t x_stride) {
-    for (int64_t r = 0; r < rows; r++) y[r] = n == 0 || memchr(x + r * x_stride, 0, (size_t)n) == NULL;
 }
 static void KI(i64_count_outside)(int64_t *count, const int64_t *x, int64_t n, int64_t low, int64_t size) {
     int64_t c = 0;

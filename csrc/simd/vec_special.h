@@ -37,11 +37,10 @@ static inline double fnn_erfinv_one(double y) {
                0.0076224613) * w + 0.00943887047) * w + 1.00167406) * w + 2.83297682);
     }
     x *= a;
-    /* Newton on erf for small a, on erfc near 1, where 1 - a is exact */
-    for (int i = 0; i < 3; i++) {
-        double err = a < 0.5 ? erf(x) - a : (1 - a) - erfc(x);
-        double slope = 1.1283791670955126 * exp(-x * x);
-        if (slope > 0) x -= err / slope;
+    /* Newton on erf for small a; near 1, where 1 - a is exact, on log erfc: close to a parabola, which erfc itself is far from */
+    for (int i = 0; i < 4; i++) {
+        double slope = 1.1283791670955126 * exp(-x * x), rest = erfc(x);
+        x -= (a < 0.5 ? erf(x) - a : rest * log((1 - a) / rest)) / slope;
     }
     return copysign(x, y);
 }
