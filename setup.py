@@ -5,7 +5,8 @@ from (the compiler writes that list, -MMD), so an edit of any header rebuilds ex
 Not done here: per-file flags. The units in csrc/isa/ choose their instruction set by a pragma, so one command fits all.
 
 Environment: CC and CFLAGS as usual; FASTNN_SANITIZE=1 builds with address and undefined-behaviour checks,
-FASTNN_SANITIZE=thread with checks for data races, FASTNN_DEBUG=1 keeps debug symbols and assertions.
+FASTNN_SANITIZE=thread with checks for data races, FASTNN_DEBUG=1 keeps debug symbols and assertions,
+FASTNN_COVERAGE=1 counts the lines that run (tests/c_coverage.py).
 Read next: csrc/isa/avx2.c.
 """
 
@@ -26,6 +27,7 @@ from setuptools.errors import CompileError
 ROOT = Path(__file__).resolve().parent
 SANITIZE = os.environ.get("FASTNN_SANITIZE", "0") not in ("", "0")
 THREADS = os.environ.get("FASTNN_SANITIZE") == "thread"
+COVERAGE = os.environ.get("FASTNN_COVERAGE", "0") not in ("", "0")
 DEBUG = SANITIZE or os.environ.get("FASTNN_DEBUG", "0") not in ("", "0")
 
 
@@ -52,6 +54,8 @@ def compile_flags() -> list[str]:
         flags += ["-fsanitize=address,undefined", "-fno-omit-frame-pointer", "-g1", "-O0", "-UNDEBUG", "-DFNN_DEBUG=1"]
         flags += ["-fno-sanitize=null,object-size,pointer-overflow"]  # the address checks see its accesses
         flags += ["-DFNN_POOL_MALLOC=1"]  # see csrc/core/pool.c
+    elif COVERAGE:
+        flags += ["-g0", "-O0", "--coverage"]
     elif DEBUG:
         flags += ["-g", "-O2", "-UNDEBUG", "-DFNN_DEBUG=1"]
     else:
@@ -94,7 +98,7 @@ class BuildC(build_ext):
         compiler.insert(-1, f'-DFNN_VERSION="{version["release"]}"')
         # The key leaves the include paths out: in an isolated build they are new each time while the headers are not.
         key = repr([compiler, numpy.__version__, sys.version])
-        kind = "sanitized" if SANITIZE else "obj"
+        kind = "sanitized" if SANITIZE else "coverage" if COVERAGE else "obj"
         objects_dir = ROOT / "build" / f"{kind}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
         paths = ["-I", str(ROOT / "csrc")]
         # -isystem: no warnings from these headers, and -MMD leaves them out of the dependency lists.
@@ -109,7 +113,8 @@ class BuildC(build_ext):
 
         def compile_one(pair: tuple[Path, Path]) -> None:
             source, obj = pair
-            part = obj.with_suffix(f".{os.getpid()}.part.o")
+            # (the counters' notes are named after it: under one name they are replaced with it)
+            part = obj.with_suffix(".part.o" if COVERAGE else f".{os.getpid()}.part.o")
             deps = ["-MMD", "-MF", str(obj.with_suffix(".d"))]
             if subprocess.run([*compiler, *paths, *deps, "-c", str(source), "-o", str(part)]).returncode:
                 raise CompileError(f"{source.relative_to(ROOT)} does not compile (see above)")
@@ -125,6 +130,8 @@ class BuildC(build_ext):
             command.append("-ldl")
         if SANITIZE:
             command.append("-fsanitize=thread" if THREADS else "-fsanitize=address,undefined")
+        elif COVERAGE:
+            command.append("--coverage")
         elif not DEBUG:
             command.append("-Wl,-s" if sys.platform == "linux" else "-Wl,-x")
         target.parent.mkdir(parents=True, exist_ok=True)

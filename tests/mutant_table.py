@@ -214,7 +214,7 @@ MUTANTS = (
     Mutant(
         "bernoulli's stream consumed in another order",
         "csrc/core/random_fill.c",
-        (("            out[(done + i) * stride] = (T)(WRITE);", "            out[(done + m - 1 - i) * stride] = (T)(WRITE);"),),
+        (("                out[(done + i) * stride] = (T)batch[i];", "                out[(done + m - 1 - i) * stride] = (T)batch[i];"),),
         ((RANDOM, "vectors or bernoulli"),),
     ),
     Mutant(

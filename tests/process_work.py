@@ -22,6 +22,7 @@ import fastnn
 import fastnn.nn.functional as F
 
 Hash = str
+BATCH = 8 if SANITIZED else 32  # of a step
 DEADLINE = 500 if SANITIZED else 100  # seconds until a child that hangs is ended with a trace of all its threads
 
 
@@ -44,11 +45,11 @@ class Model:
 
     def loss(self) -> fastnn.Tensor:
         p = self.p
-        x, y = (fastnn.randint(0, 27, (32, 16), generator=self.draws) for _ in range(2))
+        x, y = (fastnn.randint(0, 27, (BATCH, 16), generator=self.draws) for _ in range(2))
         h = F.embedding(x, p["emb"])
-        h, _ = fastnn.gru(h, fastnn.zeros(1, 32, 64), [p["wi"], p["wh"], p["bi"], p["bh"]], True, 1, 0.0, True, False, True)
-        q, k, v = (t.view(32, 16, 4, 16).transpose(1, 2) for t in F.linear(h, p["qkv"]).split(64, dim=2))
-        h = h + F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).reshape(32, 16, 64)
+        h, _ = fastnn.gru(h, fastnn.zeros(1, BATCH, 64), [p["wi"], p["wh"], p["bi"], p["bh"]], True, 1, 0.0, True, False, True)
+        q, k, v = (t.view(BATCH, 16, 4, 16).transpose(1, 2) for t in F.linear(h, p["qkv"]).split(64, dim=2))
+        h = h + F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).reshape(BATCH, 16, 64)
         logits = F.linear(F.gelu(F.linear(F.layer_norm(h, (64,)), p["up"])), p["head"])
         return F.cross_entropy(logits.view(-1, 27), y.view(-1))
 

@@ -26,7 +26,11 @@ FLAGS = "-std=c11 -D_GNU_SOURCE -pthread -Wall -Wextra -Werror -fno-math-errno -
 PROGRAM = ROOT / "tests" / "c" / "train_mlp.c"
 UNITS = sorted(p for p in (ROOT / "csrc").rglob("*.c") if p.parent.name != "python")
 COMPILER = shlex.split(os.environ.get("CC", "cc"))
-KIND, CHECKS = ("sanitized", ["-O0", "-fsanitize=address,undefined"]) if SANITIZED else ("obj", ["-O1"])
+KIND, CHECKS = "obj", ["-O1"]
+if SANITIZED:
+    KIND, CHECKS = "sanitized", ["-O0", "-fsanitize=address,undefined"]
+elif "FASTNN_COVERAGE" in os.environ:  # (c_coverage.py: the lines these programs run count)
+    KIND, CHECKS = "coverage", ["-O0", "--coverage"]
 
 
 def built_objects() -> list[Path] | None:
