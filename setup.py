@@ -98,7 +98,7 @@ class BuildC(build_ext):
         compiler.insert(-1, f'-DFNN_VERSION="{version["release"]}"')
         # The key leaves the include paths out: in an isolated build they are new each time while the headers are not.
         key = repr([compiler, numpy.__version__, sys.version])
-        kind = "sanitized" if SANITIZE else "coverage" if COVERAGE else "obj"
+        kind = "threads" if THREADS else "sanitized" if SANITIZE else "coverage" if COVERAGE else "obj"
         objects_dir = ROOT / "build" / f"{kind}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
         paths = ["-I", str(ROOT / "csrc")]
         # -isystem: no warnings from these headers, and -MMD leaves them out of the dependency lists.
