@@ -170,6 +170,28 @@ expect(digest([x]), digest([whole]), "the operand at the end")
     )
 
 
+def test_a_tensor_leaves_its_graph_during_a_long_write() -> None:
+    """detach_ between the start of an in-place write that is on the tape and its end: the write has no record then."""
+    scenario(
+        """
+w = fastnn.ones(400, 400, requires_grad=True)
+held = [w * 1]
+def write():
+    held[0].add_(w).exp_()
+def detach():
+    held[0].detach_()
+def renew():
+    held[0] = w * 1
+with Busy(write) as a, Busy(detach) as b, Busy(renew) as c:
+    while min(a.rounds, b.rounds, c.rounds) < 400:
+        fastnn.rand(100, 100) @ w.detach()[:100, :100]
+held[0] = (w * 1).add_(w)
+held[0].sum().backward()
+expect(float(w.grad.min()), 2.0, "gradient")
+"""
+    )
+
+
 def test_shared_generator_gives_one_stream() -> None:
     """Every fill is one unbroken piece of the default stream, small ones (with the GIL) and large ones (without); nothing is lost."""
     scenario(
