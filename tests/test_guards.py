@@ -2,16 +2,18 @@
 
 Each result is compared with its formula in float64, and bit by bit with the scalar kernel's. Lengths go from 0 to three vectors and one.
 Invariant: generic over the library's own table of kernels; a kernel without a spec (kernel_specs.py) or a formula fails here.
-Does not: cover recurrence (test_isa.py and test_layouts.py go through its ops), nor peak_fma, whose result is nobody's. Read next: kernel_guards.py.
+Does not: cover peak_fma, whose result is nobody's. Read next: kernel_guards.py.
 """
 
 from __future__ import annotations
 
 import ctypes
+import functools
 import subprocess
 from collections.abc import Iterator
 from typing import Any
 
+import kernel_recurrent  # noqa: F401  (registers its specs)
 import numpy as np
 import pytest
 from counts import proved
@@ -22,7 +24,7 @@ from reference import ORACLES
 from support import ROOT, c_environment, close, isas, same
 from test_c_program import CHECKS, COMPILER, FLAGS, built_objects, compile_units
 
-NOT_HERE = ("recurrent_forward", "recurrent_backward", "peak_fma")
+NOT_HERE = ("peak_fma",)
 ALIASES = contracts("May alias")
 Tables = dict[str, dict[str, Kernel]]
 
@@ -74,10 +76,10 @@ def pair_values(given: dict[str, Any], name: str) -> Any:
     return given[name].want if isinstance(given[name], Out) else given[name]
 
 
-def operands_of_rows(name: str, dtype: str, isa: str, rows: int, n: int) -> dict[str, Any]:
-    """The same for every instruction set, but for the way B is packed; odd lengths go without what may be NULL."""
-    draw = Draw(np.random.RandomState(n * 31 + rows), dtype, panel=4 if isa == "avx512" else 1)
-    return SPECS[name].make(draw, rows, n, n % 2 == 1)
+@functools.lru_cache(maxsize=4)
+def operands_of_rows(name: str, dtype: str, panel: int, rows: int, n: int) -> dict[str, Any]:
+    """Odd lengths go without what may be NULL."""
+    return SPECS[name].make(Draw(np.random.RandomState(n * 31 + rows), dtype, panel), rows, n, n % 2 == 1)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int64"])
@@ -89,7 +91,7 @@ def test_kernels_of_rows(name: str, dtype: str, tables: Tables) -> None:
         for rows in spec.rows:
             scalar: dict[str, np.ndarray] = {}
             for isa, table in tables.items():
-                operands = operands_of_rows(name, dtype, isa, rows, n)
+                operands = operands_of_rows(name, dtype, 4 if isa == "avx512" else 1, rows, n)
                 given = {**operands, **(operands["task"].fields if "task" in operands else {})}
                 alias = alias_of(name, given, n)
                 what = f"{name} {dtype} {isa} rows {rows} n {n} {' is '.join(alias or ())}"
