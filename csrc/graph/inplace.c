@@ -37,7 +37,7 @@ fnn_status fnn_check_inplace(const char *op, const fnn_tensor *self, bool record
                                          "clone to get a normal tensor before doing inplace update.", op);
     const fnn_meta *m = self->meta;
     if (!recorded || !m) return FNN_OK;
-    if (m->view) {
+    if (m->view && m->view->origin != FNN_VIEW_TRACKED) {
         char prefix[64];
         snprintf(prefix, sizeof prefix, "%s_: ", op);
         FNN_TRY(fnn_check_origin(prefix, self, false));
