@@ -181,7 +181,7 @@ static fnn_status finish_gradients(fnn_walk_state *w, fnn_visit *v) {
         if (!dy->data) continue;
         if (n->out_hooks && n->out_hooks[i]) FNN_TRY(fnn_graph_host.run_hooks(n->out_hooks[i], dy));
         if (n->leaf && n->leaf->hooks) FNN_TRY(fnn_graph_host.run_hooks(n->leaf->hooks, dy));
-        if (n->retain && n->retain[i] && !w->n_captures) FNN_TRY(accumulate_grad(n->retain[i], dy, false));
+        if (n->retain && n->retain[i]) FNN_TRY(accumulate_grad(n->retain[i], dy, false));
         for (int k = 0; k < w->n_captures; k++)
             if (w->captures[k].edge.node == n && w->captures[k].edge.nr == (uint32_t)i && !w->captures[k].grad.data)
                 fnn_tensor_ref_data(&w->captures[k].grad, dy);
@@ -191,7 +191,7 @@ static fnn_status finish_gradients(fnn_walk_state *w, fnn_visit *v) {
 
 /* Lets go of what n has saved, unless another walk is inside n's backward: then that one does it when it comes out. */
 static void end_run(fnn_node *n, bool drop) {
-    n->freed |= drop && n->n_saved + (n->inner ? n->inner->n_saved : 0) > 0;
+    n->freed |= drop && (n->inner || n->n_saved); /* a write into a view is gone through once, as in torch */
     if (--n->running || !(drop || n->freed)) return;
     fnn_node_free_saved(n);
     if (n->inner) fnn_node_free_saved(n->inner);
@@ -235,7 +235,7 @@ static fnn_status visit(fnn_walk_state *w, fnn_visit *v) {
 static fnn_status finish_leaf(fnn_walk_state *w, fnn_visit *v) {
     const fnn_node *n = v->node;
     FNN_TRY(finish_gradients(w, v));
-    if (w->n_captures || !v->dy[0].data) return FNN_OK;
+    if (w->n_captures || !v->dy[0].data || !n->leaf->requires_grad) return FNN_OK; /* detach_() may have come in between */
     FNN_TRY(accumulate_grad(n->leaf, &v->dy[0], true));
     if (n->leaf->post_hooks) FNN_TRY(fnn_graph_host.run_post_hooks(n->leaf->post_hooks, n->leaf));
     return FNN_OK;
@@ -270,6 +270,8 @@ fnn_status fnn_walk(const fnn_tensor *const *roots, fnn_tensor *seeds, int n, bo
     while (held < n && !status) {
         status = fnn_gradient_edge(roots[held], &edges[held]);
         if (!status) held++;
+        if (!status && !edges[held - 1].node) /* a view that the tape does not follow */
+            status = fnn_fail(FNN_ERR_RUNTIME, "backward: element %d of tensors does not require grad and does not have a grad_fn", held - 1);
     }
     if (!status && n_captures) status = fnn_enter_wanted(&w, edges, n);
     for (int i = 0; i < n; i++) {

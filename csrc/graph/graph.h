@@ -134,6 +134,7 @@ extern _Thread_local fnn_modes fnn_mode;
 /* ---- meta ---- */
 fnn_meta *fnn_meta_new(void);
 void fnn_meta_unref(fnn_meta *m);
+void fnn_meta_detach(fnn_meta *m); /* a leaf that wants no gradient; .grad stays */
 static inline void fnn_meta_ref(fnn_meta *m) { atomic_fetch_add_explicit(&m->refs, 1, memory_order_relaxed); }
 fnn_meta *fnn_meta_of(fnn_tensor *t); /* makes one if needed; NULL: out of memory */
 /* A view wants a gradient whenever its base does, also one that was made before, or without the tape. */
@@ -157,6 +158,9 @@ void fnn_node_unref(fnn_node *n);
 static inline void fnn_node_ref(fnn_node *n) { atomic_fetch_add_explicit(&n->refs, 1, memory_order_relaxed); }
 void fnn_node_free_saved(fnn_node *n);
 bool fnn_is_accumulator(const fnn_node *n);
+
+fnn_status fnn_prepare_retain(fnn_node *n, const fnn_meta *m);
+void fnn_move_retain(fnn_node *n, fnn_meta *m);
 
 /* ---- recording (apply.c, inplace.c) ---- */
 fnn_status fnn_apply_op(const fnn_op *op, fnn_tensor *out, int n_out, const fnn_tensor *const *in, int n_in, const fnn_attrs *attrs);

@@ -88,6 +88,7 @@ fnn_status fnn_check_overlap(const fnn_op *op, const fnn_tensor *self, const fnn
 
 static void set_history(fnn_meta *m, fnn_node *node) {
     fnn_node_ref(node);
+    fnn_move_retain(node, m);
     if (m->grad_fn) fnn_node_unref(m->grad_fn);
     m->grad_fn = node;
     m->output_nr = 0;
@@ -133,7 +134,8 @@ fnn_status fnn_prepare_history(fnn_tensor *self, fnn_node *node, fnn_node **base
     *base = NULL;
     fnn_meta *m = fnn_meta_of(self);
     if (!m) return FNN_ERR_MEMORY;
-    return m->view ? copy_slices(m->view, node, base) : FNN_OK;
+    if (m->view) FNN_TRY(copy_slices(m->view, node, base));
+    return m->view ? fnn_prepare_retain(*base, m->view->base) : fnn_prepare_retain(node, m);
 }
 
 void fnn_start_history(fnn_tensor *self, fnn_node *node, fnn_node *base) {

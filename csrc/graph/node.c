@@ -54,11 +54,17 @@ void fnn_meta_unref(fnn_meta *m) {
     }
     if (m->hooks) fnn_graph_host.release_handle(m->hooks);
     if (m->post_hooks) fnn_graph_host.release_handle(m->post_hooks);
-    if (m->grad_fn) {
-        if (m->retains_grad && m->grad_fn->retain) m->grad_fn->retain[m->output_nr] = NULL;
-        fnn_node_unref(m->grad_fn);
-    }
+    fnn_meta_detach(m);
     fnn_pool_free(m, sizeof *m);
+}
+
+void fnn_meta_detach(fnn_meta *m) {
+    fnn_node *n = m->grad_fn;
+    if (n && m->retains_grad && n->retain) n->retain[m->output_nr] = NULL;
+    m->grad_fn = NULL;
+    m->output_nr = 0;
+    m->requires_grad = false;
+    fnn_node_unref(n);
 }
 
 fnn_meta *fnn_meta_of(fnn_tensor *t) {
@@ -165,6 +171,22 @@ static fnn_node *accumulator_of(fnn_meta *leaf, const fnn_tensor *t) {
     return n;
 }
 
+/* retain_grad() of a tensor whose grad_fn is replaced goes on with the new one: what can fail, and the change itself. */
+fnn_status fnn_prepare_retain(fnn_node *n, const fnn_meta *m) {
+    if (!m->retains_grad || !m->grad_fn) return FNN_OK;
+    size_t bytes = sizeof *n->retain * (size_t)n->n_out;
+    n->retain = fnn_pool_alloc(bytes);
+    if (!n->retain) return fnn_fail(FNN_ERR_MEMORY, "out of memory for a kept gradient");
+    memset(n->retain, 0, bytes);
+    return FNN_OK;
+}
+
+void fnn_move_retain(fnn_node *n, fnn_meta *m) {
+    if (!n->retain || !m->retains_grad || !m->grad_fn) return;
+    if (m->grad_fn->retain) m->grad_fn->retain[m->output_nr] = NULL;
+    n->retain[0] = m;
+}
+
 /* A view whose base was written in place after the view was made gets a node that starts at the base's new history. */
 static fnn_status renew_view(const fnn_tensor *t) {
     fnn_meta *m = t->meta;
@@ -183,11 +205,13 @@ static fnn_status renew_view(const fnn_tensor *t) {
     fnn_tensor base = {.meta = v->base, .dtype = v->base_geom.dtype};
     fnn_tensor_set_geometry(&base, v->base_geom.ndim, v->base_geom.shape, v->base_stride);
     fnn_status status = fnn_gradient_edge(&base, &n->edges[0]);
+    if (!status) status = fnn_prepare_retain(n, m);
     if (status) {
         fnn_node_unref(n);
         return status;
     }
     fnn_node_stamp(n);
+    fnn_move_retain(n, m);
     if (m->grad_fn) fnn_node_unref(m->grad_fn);
     m->grad_fn = n;
     m->output_nr = 0;
@@ -198,9 +222,9 @@ static fnn_status renew_view(const fnn_tensor *t) {
 static fnn_status renew_if_stale(const fnn_tensor *t) {
     const fnn_view *v = t->meta->view;
     if (!v || !t->version || v->version == fnn_tensor_version(t)) return FNN_OK;
-    if (!v->base->grad_fn && !v->base->requires_grad) return FNN_OK;
-    FNN_TRY(fnn_check_origin("", t, true));
-    return renew_view(t);
+    bool wanted = v->base->grad_fn || v->base->requires_grad;
+    if (wanted || t->meta->grad_fn) FNN_TRY(fnn_check_origin("", t, true));
+    return wanted ? renew_view(t) : FNN_OK;
 }
 
 fnn_status fnn_current_grad_fn(const fnn_tensor *t, fnn_node **node) {

@@ -66,7 +66,7 @@ static fnn_status plan(fnn_call *c) {
     FNN_TRY(fnn_reduction_make(c->op->name, x, &dims, keepdim(c->op, c->attrs), &r));
     bool index_only = c->op == &fnn_op_ARGMAX || c->op == &fnn_op_ARGMIN;
     if (index_only && x->dtype == FNN_BOOL) return fnn_fail(FNN_ERR_RUNTIME, "%s(): does not support bool input", c->op->name);
-    if (!r.n && (r.rows || dims.n <= 0))
+    if (!r.n)
         return fnn_fail(dims.n > 0 || index_only ? FNN_ERR_INDEX : FNN_ERR_RUNTIME, "%s(): Expected reduction dim to be specified for input.numel() == 0, or to have non-zero size. "
                         "Specify the reduction dim with the 'dim' argument; found shape %s", c->op->name, fnn_shape_of(x));
     for (int i = 0; i < c->n_out; i++) fnn_reduction_shape(&r, x, &c->out[i]);

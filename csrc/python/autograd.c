@@ -93,6 +93,8 @@ static PyObject *method_retain_grad(PyObject *self, PyObject *unused) {
     (void)unused;
     fnn_tensor *t = TENSOR(self);
     fnn_node *node;
+    if (t->meta && t->meta->view && t->meta->view->origin != FNN_VIEW_TRACKED && !t->meta->grad_fn && fnn_wants_grad(t))
+        Py_RETURN_NONE; /* off the tape: a leaf of its own, whatever was written */
     fnn_status status = fnn_current_grad_fn(t, &node);
     if (status) return fnn_raise(status);
     if (!node) {
@@ -159,9 +161,7 @@ static PyObject *method_detach_(PyObject *self, PyObject *unused) {
     (void)unused;
     fnn_tensor *t = TENSOR(self);
     if ((t->flags & FNN_T_VIEW) || (t->meta && t->meta->view)) return PyErr_SetString(PyExc_RuntimeError, "Can't detach views in-place. Use detach() instead."), NULL;
-    fnn_meta *m = t->meta;
-    t->meta = NULL;
-    if (m) fnn_meta_unref(m);
+    if (t->meta) fnn_meta_detach(t->meta);
     return Py_NewRef(self);
 }
 

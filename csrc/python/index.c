@@ -325,6 +325,7 @@ int fnn_setitem(PyObject *self, PyObject *key, PyObject *value) {
     if (store_value(value, &t, &slot)) return -1;
     fnn_status status = t == &slot.t ? fnn_want_fit("setitem", t, TENSOR(self)->dtype) : FNN_OK;
     if (status) return fnn_raise(status), -1;
+    if (key == Py_False) return 0; /* no element is meant */
     if (is_plain_mask(self, key, t)) {
         const fnn_tensor *in[3] = {TENSOR(self), TENSOR(key), t};
         status = fnn_apply_inplace_op(&fnn_op_MASKED_FILL, TENSOR(self), in, 3, NULL);

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _Tensor = _C.Tensor
 
+_MAX_DIMS = 8  # of a tensor: FNN_MAX_DIMS
+
 
 def wrap(dim: int, ndim: int) -> int:
     """A dimension as a number from 0."""
@@ -107,10 +109,14 @@ def repeat(self: Tensor, *repeats: Any) -> Tensor:
     if min(times, default=1) < 0:
         raise RuntimeError(f"Trying to create tensor with negative dimension {min(times)}: {times}")
     sizes = [1] * (len(times) - self.dim()) + list(self.shape)
-    spread = [v for size in sizes for v in (1, size)]
-    wanted = [v for size, t in zip(sizes, times, strict=False) for v in (t, size)]
-    result = self.reshape(spread).expand(wanted).reshape([t * size for t, size in zip(times, sizes, strict=False)])
-    return result.clone() if result.data_ptr() == self.data_ptr() and self.numel() else result
+    several = [d for d, t in enumerate(times) if t != 1]
+    if len(times) <= _MAX_DIMS < len(times) + len(several):  # the dimensions in between are more than a tensor has
+        half = [t if d in several[::2] else 1 for d, t in enumerate(times)]
+        return repeat(repeat(self, half), [t if d in several[1::2] else 1 for d, t in enumerate(times)])
+    spread = [v for size, t in zip(sizes, times, strict=True) for v in ((1, size) if t != 1 else (size,))]
+    wanted = [v for size, t in zip(sizes, times, strict=True) for v in ((t, size) if t != 1 else (size,))]
+    result = self.reshape(spread).expand(wanted).reshape([t * size for t, size in zip(times, sizes, strict=True)])
+    return result.clone() if result.data_ptr() == self.data_ptr() or not result.numel() else result
 
 
 @composed
