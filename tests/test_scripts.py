@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support import ROOT, TESTS, data_dir, run_python
+from support import ROOT, SANITIZED, TESTS, data_dir, run_python
 
 SCRIPTS = TESTS / "scripts"
 RUNS: dict[str, list[str]] = {
@@ -42,7 +42,7 @@ OTHER_TORCHES: list[dict[str, str]] = [
 
 def printed(runner: list[str], script: list[str], data: Path, env: dict[str, str] | None = None) -> list[str]:
     args = [str(SCRIPTS / script[0]), *(str(data) if a == "DATA" else a for a in script[1:])]
-    done = subprocess.run([sys.executable, *runner, *args], capture_output=True, text=True, cwd=ROOT, timeout=180, env={**os.environ, "OMP_NUM_THREADS": "2", **(env or {})})
+    done = subprocess.run([sys.executable, *runner, *args], capture_output=True, text=True, cwd=ROOT, timeout=900 if SANITIZED else 180, env={**os.environ, "OMP_NUM_THREADS": "2", **(env or {})})
     assert done.returncode == 0, f"{' '.join(runner)} {script}: exit status {done.returncode}\n{done.stdout[-1500:]}\n{done.stderr[-3000:]}"
     return [line for line in done.stdout.splitlines() if not line.startswith("time")]
 

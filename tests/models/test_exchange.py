@@ -117,7 +117,7 @@ def compare(got: Any, want: Any, lib: Any, what: str) -> None:
         assert got == want and type(got) is type(want), what
 
 
-@pytest.mark.parametrize("options", [{}, {"weights_only": False}, {"mmap": True}, {"map_location": "cpu"}, {"map_location": lambda s, _: s}], ids=str)
+@pytest.mark.parametrize("options", [{}, {"weights_only": False}, {"mmap": True}, {"map_location": "cpu"}, {"map_location": lambda s, _: s}], ids=["{}", "weights_only", "mmap", "cpu", "function"])
 def test_everything_a_checkpoint_may_hold(options: dict[str, Any], tmp_path: Path) -> None:
     for writer, reader in WAYS:
         want = shelf(LIBS[writer])
