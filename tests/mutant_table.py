@@ -103,6 +103,18 @@ MUTANTS = (
         (("tests/test_errors.py", ""), (AUTOGRAD, "")),
     ),
     Mutant(
+        "an input that overlaps the target is read while that is written",
+        "csrc/graph/inplace.c",
+        (("        if (!*apart) *apart = i;\n", ""),),
+        (("tests/test_overlap.py", ""),),
+    ),
+    Mutant(
+        "a kernel stores whole words behind the end of a row",
+        "csrc/kernels/softmax.h",
+        (("K(put)(y + i, n - i, vr_mul(K(get)(y + i, n - i), s));", "vr_store(y + i, vr_mul(K(get)(y + i, n - i), s));"),),
+        (("tests/test_guards.py", "softmax_forward"),),
+    ),
+    Mutant(
         "an as_strided view may reach one element past its storage",
         "csrc/ops/part.c",
         ((": last >= room))", ": last > room))"),),

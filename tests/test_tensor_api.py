@@ -24,7 +24,7 @@ from support import DTYPES, arr, outcome, same
 import fastnn
 
 ATTRIBUTES = """
-f2.shape; f2.dtype; f2.device; f2.ndim; f2.T; f3.mT; f2.requires_grad; f2.is_leaf; f2.grad; f2.grad_fn; f2.data; w2.data; f2.size(); f2.size(0); f2.size(-1); f2.dim(); f2.numel(); f2.nelement(); f2.stride(); f2.stride(0); s3.stride()
+f2.t().clone(memory_format=torch.contiguous_format).stride(); f2.t().clone(memory_format=torch.preserve_format).stride(); f2.t().contiguous(memory_format=torch.contiguous_format).stride(); f2.shape; f2.dtype; f2.device; f2.ndim; f2.T; f3.mT; f2.requires_grad; f2.is_leaf; f2.grad; f2.grad_fn; f2.data; w2.data; f2.size(); f2.size(0); f2.size(-1); f2.dim(); f2.numel(); f2.nelement(); f2.stride(); f2.stride(0); s3.stride()
 f2.is_contiguous(); s2.is_contiguous(); s3.is_contiguous(); e.is_contiguous(); f2.element_size(); f2.itemsize; f2.nbytes; f2.storage_offset(); f2[1:].storage_offset(); f2.is_floating_point(); i2.is_floating_point(); torch.is_tensor(f2); torch.is_floating_point(f2)
 f2.layout; f2.is_cuda; f2.type(); i2.type(); f2.type(torch.float64); f2.shape[0]; f2.shape == (3, 4); f2.shape.numel(); len(f2); len(f2.shape); f2.names if False else 1; f2._version; w2.is_leaf; (w2 * 2).is_leaf; (w2 * 2).requires_grad; f2.real if False else 1
 isinstance(f2.shape, tuple); type(f2.shape).__name__; f2.shape + (1,); f2.shape[1:]; tuple(f2.shape); list(f2.shape); f2.size() == torch.Size([3, 4]); torch.Size([2, 3]); torch.Size([2, 3]).numel(); hash(torch.Size([2])) == hash((2,)); f2.output_nr; f2.is_sparse; f2.is_inference(); f2.is_complex()
