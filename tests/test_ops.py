@@ -186,3 +186,26 @@ def test_a_dtype_asked_for_is_that_of_the_elements(name: str, dtype: str, to: st
         if refused is None:
             same(got, want, f"dim {dim}")
         proved(name, "values")
+
+
+MIXED = {
+    "add": lambda lib, a, b, c: a + b, "eq": lambda lib, a, b, c: a == b, "pow": lambda lib, a, b, c: a**b, "where": lambda lib, a, b, c: lib.where(a > 3, b, c), "addcmul": lambda lib, a, b, c: lib.addcmul(a, b, c),
+    "lerp": lambda lib, a, b, c: lib.lerp(a, b, c), "clamp": lambda lib, a, b, c: lib.clamp(a, b, c), "masked_fill": lambda lib, a, b, c: a.masked_fill(b > 3, 1.0), "exp": lambda lib, a, b, c: a[..., ::2].exp(),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", list(MIXED))
+def test_layout_of_results_of_mixed_operands(name: str) -> None:
+    """Operands whose dimensions lie in memory in different orders, broadcast: the strides of the result are torch's."""
+    rs = np.random.RandomState(4)
+    for _ in range(60):
+        full = rs.randint(2, 5, rs.randint(1, 5))
+        shapes = [tuple(np.where(rs.uniform(size=n) < 0.75, full[-n:], 1)) for n in rs.randint(max(1, len(full) - 1), len(full) + 1, 3)]
+        orders = [rs.permutation(len(s)) for s in shapes]
+        found = []
+        for lib in (torch, fastnn):
+            made = [lib.from_numpy(np.arange(np.prod(s), dtype=np.float32).reshape([s[d] for d in order])).permute(*np.argsort(order).tolist()) for s, order in zip(shapes, orders, strict=True)]
+            result, error = outcome(lambda lib=lib, made=made: MIXED[name](lib, *made))
+            found.append((type(error), None if error else strides(result)))
+        assert found[1] == found[0], f"{name} {shapes} {orders}"
+        proved(name, "layouts")

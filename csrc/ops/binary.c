@@ -16,6 +16,11 @@ static fnn_status plan_activation(fnn_call *c) { /* leaky_relu, elu: torch has t
     if (!fnn_dtype_is_float(dtype)) return fnn_fail(FNN_ERR_NOT_IMPLEMENTED, "%s: input has dtype %s, expected a floating point dtype", c->op->name, fnn_dtype_name((fnn_dtype)dtype));
     return plan_arithmetic(c);
 }
+static fnn_status plan_pow(fnn_call *c) {
+    FNN_TRY(plan_arithmetic(c));
+    if (c->in[0]->flags & FNN_T_NUMBER) fnn_tensor_set_geometry(c->out, c->out->ndim, c->out->shape, NULL); /* contiguous, as torch's */
+    return FNN_OK;
+}
 static fnn_status plan_compare(fnn_call *c) { return fnn_plan_pointwise(c, FNN_BOOL, 0.5); }
 
 static fnn_status plan_float(fnn_call *c) {
@@ -300,7 +305,7 @@ BINARY(ADD, "add", "AddBackward0", add, plan_add, forward_add, .backward = back_
 BINARY(SUB, "sub", "SubBackward0", sub, plan_add, forward_add, .grad_name_of = fnn_grad_name_sub, .backward = back_add)
 BINARY(MUL, "mul", "MulBackward0", mul, plan_arithmetic, forward_same, .save_in = {2, 1}, .backward = back_mul)
 BINARY(DIV, "div", "DivBackward0", div, plan_div, forward_div, .grad_name_of = fnn_grad_name_div, .inspect = inspect_divisor, .save_in = {2, 3}, .backward = back_div)
-BINARY(POW, "pow", "PowBackward0", pow, plan_arithmetic, forward_pow, .grad_name_of = fnn_grad_name_pow, .inspect = inspect_pow, .save_in = {3, 3}, .backward = back_pow)
+BINARY(POW, "pow", "PowBackward0", pow, plan_pow, forward_pow, .grad_name_of = fnn_grad_name_pow, .inspect = inspect_pow, .save_in = {3, 3}, .backward = back_pow)
 BINARY(MAXIMUM, "maximum", "MaximumBackward0", maximum, plan_arithmetic, forward_same, .save_in = {3, 3}, .backward = back_extreme)
 BINARY(MINIMUM, "minimum", "MinimumBackward0", minimum, plan_arithmetic, forward_same, .save_in = {3, 3}, .backward = back_extreme)
 BINARY(ATAN2, "atan2", "Atan2Backward0", atan2, plan_float, forward_same, .save_in = {3, 3}, .backward = back_atan2)

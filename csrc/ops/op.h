@@ -182,7 +182,8 @@ fnn_status fnn_broadcast(const char *op, fnn_tensor *out, const fnn_tensor *cons
 /* Type promotion over n tensors as torch's result_type: categories, then dimension, then number. */
 extern int fnn_default_dtype; /* of floats made from nothing: set_default_dtype */
 int fnn_promote(const fnn_tensor *const *in, int n);
-/* Strides of out such that it has the layout of the first dense input of the same shape (torch's elementwise rule). */
+/* out, whose shape is known, gets the layout of torch's elementwise rule: dense, its dimensions in the order in which the first input
+ * that tells two of them apart has them. NULL inputs are passed over. */
 void fnn_keep_layout(fnn_tensor *out, const fnn_tensor *const *in, int n);
 /* Whether in can take the shape `want` without a copy; *status fails when the sizes do not fit at all. (view.c) */
 bool fnn_can_view(const fnn_tensor *in, const fnn_ints *want, fnn_status *status);

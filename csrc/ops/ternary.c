@@ -14,7 +14,7 @@ static fnn_status plan_where(fnn_call *c) {
     if (dtype != FNN_BOOL && dtype != FNN_U8)
         return fnn_fail(FNN_ERR_RUNTIME, "where: condition has dtype %s, expected bool", fnn_dtype_name((fnn_dtype)dtype));
     FNN_TRY(fnn_broadcast("where", c->out, c->in, 3));
-    fnn_keep_layout(c->out, c->in + 1, 2);
+    fnn_keep_layout(c->out, c->in, 3);
     c->out->dtype = (uint8_t)fnn_promote(c->in + 1, 2);
     c->work = (double)c->out->numel * 0.7;
     return FNN_OK;
@@ -91,7 +91,7 @@ static fnn_status back_masked_fill(fnn_backcall *b) {
 static fnn_status plan_clamp(fnn_call *c) {
     if (!c->in[1] && !c->in[2]) return fnn_fail(FNN_ERR_RUNTIME, "clamp: At least one of 'min' or 'max' must not be None");
     FNN_TRY(fnn_broadcast("clamp", c->out, c->in, 3));
-    fnn_keep_layout(c->out, c->in, 1);
+    fnn_keep_layout(c->out, c->in, 3);
     c->out->dtype = (uint8_t)fnn_promote(c->in, 3);
     c->work = (double)c->out->numel;
     return FNN_OK;

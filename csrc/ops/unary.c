@@ -16,6 +16,11 @@ static fnn_status plan_real(fnn_call *c) { /* activations of torch that refuse i
         return fnn_fail(FNN_ERR_NOT_IMPLEMENTED, "%s: input has dtype %s, expected a floating point dtype", c->op->name, fnn_dtype_name(c->in[0]->dtype));
     return plan_float(c);
 }
+static fnn_status plan_logsigmoid(fnn_call *c) {
+    FNN_TRY(plan_real(c));
+    fnn_tensor_set_geometry(c->out, c->out->ndim, c->out->shape, NULL); /* contiguous, as torch's */
+    return FNN_OK;
+}
 
 static fnn_status plan_neg(fnn_call *c) {
     if (c->in[0]->dtype == FNN_BOOL)
@@ -198,7 +203,7 @@ UNARY(RELU, "relu", "ReluBackward0", relu, plan_relu, forward_keep, FROM_Y, .bac
 UNARY(GELU, "gelu", "GeluBackward0", gelu_erf, plan_real, forward_gelu, FROM_X, .backward = back_gelu)
 UNARY(SILU, "silu", "SiluBackward0", silu, plan_real, forward, FROM_X, .backward = back_silu)
 UNARY(SOFTPLUS, "softplus", "SoftplusBackward0", softplus, plan_real, forward, FROM_X, .backward = back_softplus)
-UNARY(LOGSIGMOID, "log_sigmoid", "LogSigmoidBackward0", logsigmoid, plan_real, forward, FROM_X, .backward = back_logsigmoid)
+UNARY(LOGSIGMOID, "log_sigmoid", "LogSigmoidBackward0", logsigmoid, plan_logsigmoid, forward, FROM_X, .backward = back_logsigmoid)
 
 #define FLAT(NAME, text, the_loop, the_plan, the_forward)                                                             \
     const fnn_op fnn_op_##NAME = {.name = text, .n_in = 1, .n_out = 1, .flags = FNN_F_ELEMENTWISE | FNN_F_NO_GRAD, \

@@ -121,14 +121,46 @@ fnn_status fnn_broadcast(const char *op, fnn_tensor *out, const fnn_tensor *cons
     return FNN_OK;
 }
 
+/* How far apart t's elements lie along out's dimension d; 0 where t is repeated. */
+static int64_t step_along(const fnn_tensor *t, const fnn_tensor *out, int d) {
+    int own = d - (out->ndim - t->ndim);
+    return own < 0 || (t->shape[own] == 1 && out->shape[d] != 1) ? 0 : t->stride[own];
+}
+
+/* Whether dimension a lies inside b in memory (below 0) or outside (above 0), by the first input that tells. */
+static int order_of(const fnn_tensor *out, const fnn_tensor *const *in, int n, int a, int b) {
+    for (int k = 0; k < n; k++) {
+        if (!in[k]) continue;
+        int64_t i = step_along(in[k], out, a), j = step_along(in[k], out, b);
+        if (!i || !j) continue;
+        if (i != j) return i < j ? -1 : 1;
+        if (out->shape[a] > out->shape[b]) return 1;
+    }
+    return 0;
+}
+
 void fnn_keep_layout(fnn_tensor *out, const fnn_tensor *const *in, int n) {
-    for (int k = 0; k < n; k++)
-        if (in[k]->contiguous && fnn_same_shape(in[k], out)) return;
-    for (int k = 0; k < n; k++)
-        if (fnn_same_shape(in[k], out) && fnn_is_dense(in[k])) {
-            fnn_tensor_set_geometry(out, out->ndim, out->shape, in[k]->stride);
-            return;
+    bool plain = true;
+    for (int k = 0; k < n; k++) plain &= !in[k] || (in[k]->contiguous && fnn_same_shape(in[k], out));
+    if (plain || !out->numel || out->ndim < 2) return;
+    int perm[FNN_MAX_DIMS]; /* innermost first */
+    for (int d = 0; d < out->ndim; d++) perm[d] = out->ndim - 1 - d;
+    for (int i = 1; i < out->ndim; i++)
+        for (int k = i - 1, at = i; k >= 0; k--) {
+            int order = order_of(out, in, n, perm[k], perm[at]);
+            if (order < 0) break;
+            if (!order) continue;
+            int swap = perm[k];
+            perm[k] = perm[at];
+            perm[at] = swap;
+            at = k;
         }
+    int64_t stride[FNN_MAX_DIMS], step = 1;
+    for (int d = 0; d < out->ndim; d++) {
+        stride[perm[d]] = step;
+        step *= out->shape[perm[d]];
+    }
+    fnn_tensor_set_geometry(out, out->ndim, out->shape, stride);
 }
 
 fnn_status fnn_sum_to(fnn_tensor *out, const fnn_tensor *t, const fnn_geom *g) {
