@@ -240,7 +240,7 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Generator | None = N
         q = q * r.diagonal().sign()
         if rows < cols:
             q = q.t()
-        return tensor.copy_(q.reshape(tensor.shape)).mul_(gain)
+        return tensor.copy_(q.reshape(tensor.shape) * gain)
 
 
 def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Generator | None = None) -> Tensor:
@@ -248,7 +248,7 @@ def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Gener
     if tensor.dim() != 2:
         raise ValueError("Only tensors with 2 dimensions are supported")
     rows, cols = tensor.shape
-    zeros = math.ceil(sparsity * rows)
+    zeros = min(math.ceil(sparsity * rows), rows)
     with fastnn.no_grad():
         tensor.normal_(0, std, generator=generator)
         for column in range(cols):
