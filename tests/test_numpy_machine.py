@@ -27,11 +27,17 @@ NP = fastnn.Tensor.numpy
 dims = st.integers(-3, 2)
 sizes = st.lists(st.sampled_from((2, 3, 1, 4, 0)), max_size=3)
 
+
+def refuse() -> None:
+    """What NumPy would take and PyTorch does not."""
+    raise ValueError
+
+
 # name: (draw a value, call on a tensor, call on an array)
 VIEWS: dict[str, tuple[Any, Callable[..., Any], Callable[..., Any]]] = {
     "transpose": (st.tuples(dims, dims), lambda x, v: x.transpose(*v), lambda x, v: np.swapaxes(x, *v)),
     "movedim": (st.tuples(dims, dims), lambda x, v: x.movedim(*v), lambda x, v: np.moveaxis(x, *v)),
-    "T": (st.none(), lambda x, v: x.T if x.dim() == 2 else x.t(), lambda x, v: np.transpose(x) if x.ndim <= 2 else None[0]),  # type: ignore[index]
+    "T": (st.none(), lambda x, v: x.T if x.dim() == 2 else x.t(), lambda x, v: np.transpose(x) if x.ndim <= 2 else refuse()),
     "expand": (sizes, lambda x, v: x.expand([*v, *x.shape]), lambda x, v: np.broadcast_to(x, [*v, *x.shape])),
     "squeeze": (st.none(), lambda x, v: x.squeeze(), lambda x, v: np.squeeze(x)),
     "unsqueeze": (dims, lambda x, v: x.unsqueeze(v), lambda x, v: np.expand_dims(x, v)),
@@ -68,7 +74,7 @@ OPS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
     "stack": (lambda x, y, d: fastnn.stack((x, x), d), lambda x, y, d: np.stack((x, x), d)),
     "flip": (lambda x, y, d: x.flip(d), lambda x, y, d: np.flip(x, d).copy()),
     "roll": (lambda x, y, d: x.roll(1, d), lambda x, y, d: np.roll(x, 1, d)),
-    "tril": (lambda x, y, d: x.tril(d), lambda x, y, d: np.tril(x, d) if x.ndim > 1 else None[0]),  # type: ignore[index]
+    "tril": (lambda x, y, d: x.tril(d), lambda x, y, d: np.tril(x, d) if x.ndim > 1 else refuse()),
     "reshape": (lambda x, y, d: x.reshape(-1).clone(), lambda x, y, d: x.reshape(-1).copy()),
 }
 # Where torch, and so fastnn, has rules of its own: 0-d tensors have a dimension 0 and -1, and an empty sum of a reduction stays refused.
