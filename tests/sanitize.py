@@ -28,8 +28,8 @@ COMPILER = shlex.split(os.environ.get("CC", "cc"))
 LEFT_OUT = {
     "tests/test_kernels_readme.py::test_the_example_prints_what_the_readme_says": "2000 steps, minutes, of pairs that other tests cover",
     "tests/fuzz/test_fuzz_short.py::test_the_fuzzer_notices[os.kill(os.getpid(), signal.SIGSEGV)": "ends itself by SIGSEGV, which is reported as it should be",
-    **dict.fromkeys((f"tests/{name}" for name in ("models", "cli", "test_scripts.py", "test_process_exit.py", "test_process_signals.py::test_ctrl_c_at_any_moment_of_fastnn_train")), "not yet seen to pass here"),
-    **dict.fromkeys((f"tests/test_{name}.py" for name in ("guards", "overlap", "leaks")), "new, not yet seen to pass here"),
+    "tests/test_process_exit.py::test_little_address_space": "the sanitizer's own tables need the address space that the test takes away",
+    "tests/test_leaks.py": "counts the bytes of the process, which the sanitizer's quarantine holds back; lost_by_bytes here counts what is allocated",
 }
 
 # What no test can see the library do, done from outside; the pool, the storage and the collector must each have told the sanitizer enough.
