@@ -1,10 +1,7 @@
-/* matmul and linear: the way from tensors to products (product.h).
- *
- * matmul(a, b) follows torch: 1-D operands get a dimension that is dropped again; leading dimensions broadcast; where b is
- * 2-D all leading dimensions of a fold into one product. linear(x, w, bias?) is x w^T + bias. The folding is decided by
- * shapes alone: an operand whose strides do not allow it is copied, so results do not depend on strides.
- *   forward:  y = a b             linear:  y = x w^T + bias
- *   backward: da = dy b^T, db = a^T dy     dx = dy w, dw = dy^T x, dbias = column sums of dy */
+/* matmul and bmm, which follow torch: 1-D operands get a dimension that is dropped again; leading dimensions broadcast; where b
+ * is 2-D all leading dimensions of a fold into one product.
+ *   forward: y = a b     backward: da = dy b^T, db = a^T dy
+ * Integers have a plain loop of their own. Read next: matmul.h (the way from tensors to products), linear.c. */
 #include "matmul.h"
 
 #include <string.h>
@@ -12,118 +9,6 @@
 #include "core/pool.h"
 #include "grad_names.h"
 #include "permuted.h"
-
-/* One operand seen as a matrix with leading dimensions. */
-typedef struct side {
-    int ndim; /* leading dimensions */
-    int64_t shape[FNN_MAX_DIMS], stride[FNN_MAX_DIMS];
-    int64_t rows, cols, row, col;
-    bool copy; /* must be made contiguous first */
-} side;
-
-static void matrix(side *s, const fnn_tensor *t, bool left) {
-    s->copy = false;
-    s->ndim = t->ndim > 2 ? t->ndim - 2 : 0;
-    if (t->ndim == 1) {
-        s->rows = left ? 1 : t->shape[0];
-        s->cols = left ? t->shape[0] : 1;
-        s->row = left ? t->shape[0] * t->stride[0] : t->stride[0];
-        s->col = left ? t->stride[0] : 1;
-        return;
-    }
-    for (int d = 0; d < s->ndim; d++) {
-        s->shape[d] = t->shape[d];
-        s->stride[d] = t->stride[d];
-    }
-    s->rows = t->shape[s->ndim];
-    s->cols = t->shape[s->ndim + 1];
-    s->row = t->stride[s->ndim];
-    s->col = t->stride[s->ndim + 1];
-}
-
-/* Leading dimensions become rows of one matrix. */
-static void fold(side *s, bool contiguous) {
-    int64_t rows = s->rows;
-    for (int d = s->ndim - 1; d >= 0; d--) {
-        if (!contiguous && s->shape[d] != 1 && rows != 1 && s->stride[d] != rows * s->row) s->copy = true;
-        if (rows == 1 && s->shape[d] != 1) s->row = s->stride[d];
-        rows *= s->shape[d];
-    }
-    if (s->copy || contiguous) {
-        s->row = s->cols;
-        s->col = 1;
-    }
-    s->rows = rows;
-    s->ndim = 0;
-}
-
-static fnn_status build(const char *op, const side *a, const side *b, fnn_product *p) {
-    *p = (fnn_product){.M = a->rows, .N = b->cols, .K = a->cols, .a_row = a->row, .a_col = a->col, .b_row = b->row, .b_col = b->col, .c_row = b->cols};
-    int n = a->ndim > b->ndim ? a->ndim : b->ndim;
-    if (n > FNN_PRODUCT_BATCH_DIMS) return fnn_fail(FNN_ERR_RUNTIME, "%s: found %d leading dimensions, wanted at most %d", op, n, FNN_PRODUCT_BATCH_DIMS);
-    p->batch_ndim = n;
-    int64_t step = p->M * p->N;
-    for (int d = n - 1; d >= 0; d--) {
-        int da = d - (n - a->ndim), db = d - (n - b->ndim);
-        int64_t sa = da < 0 ? 1 : a->shape[da], sb = db < 0 ? 1 : b->shape[db];
-        if (sa != sb && sa != 1 && sb != 1)
-            return fnn_fail(FNN_ERR_RUNTIME, "%s: The size of tensor a (%lld) must match the size of tensor b (%lld) at non-singleton dimension %d",
-                            op, (long long)sa, (long long)sb, d);
-        p->batch[d] = sa == 1 ? sb : sa;
-        p->a_batch[d] = da < 0 || sa == 1 ? 0 : a->stride[da];
-        p->b_batch[d] = db < 0 || sb == 1 ? 0 : b->stride[db];
-        p->c_batch[d] = step;
-        step *= p->batch[d];
-    }
-    return FNN_OK;
-}
-
-void fnn_matmul_run(const fnn_product *p, int dtype, char *c, const char *a, const char *b, const char *bias, void *scratch) {
-    if (dtype == FNN_F32)
-        fnn_product_f32(p, (float *)c, (const float *)a, (const float *)b, (const float *)bias, scratch);
-    else
-        fnn_product_f64(p, (double *)c, (const double *)a, (const double *)b, (const double *)bias, scratch);
-}
-
-static double work(const fnn_product *p) {
-    double flops = 2.0 * (double)p->M * (double)p->N * (double)p->K;
-    for (int d = 0; d < p->batch_ndim; d++) flops *= (double)p->batch[d];
-    return flops / 50; /* 50 GFLOP/s: what a small product reaches */
-}
-
-size_t fnn_matmul_scratch(const fnn_product *p, int dtype) { return dtype == FNN_F32 ? fnn_product_scratch_f32(p) : fnn_product_scratch_f64(p); }
-
-/* ---- matmul ---- */
-
-fnn_status fnn_matmul_product(const char *op, const fnn_tensor *a, const fnn_tensor *b, fnn_product *p, bool *copy_a) {
-    if (!a->ndim || !b->ndim)
-        return fnn_fail(FNN_ERR_RUNTIME, "%s: both arguments to matmul need to be at least 1D, but they are %dD and %dD", op, a->ndim, b->ndim);
-    if (a->dtype != b->dtype)
-        return fnn_fail(FNN_ERR_RUNTIME, "%s: expected a and b to have the same dtype, but got: %s != %s", op, fnn_dtype_name(a->dtype), fnn_dtype_name(b->dtype));
-    side l, r;
-    matrix(&l, a, true);
-    matrix(&r, b, false);
-    if (l.cols != r.rows)
-        return fnn_fail(FNN_ERR_RUNTIME, "%s: mat1 and mat2 shapes cannot be multiplied: %s and %s, expected %lld rows in the second, found %lld",
-                        op, fnn_shape_of(a), fnn_shape_of(b), (long long)l.cols, (long long)r.rows);
-    if (!r.ndim && l.ndim) fold(&l, a->contiguous);
-    *copy_a = l.copy;
-    return build(op, &l, &r, p);
-}
-
-void fnn_matmul_result(fnn_call *c, const fnn_tensor *a, const fnn_tensor *b, const fnn_product *p) {
-    int n = 0;
-    int64_t shape[FNN_MAX_DIMS];
-    if (p->batch_ndim)
-        for (; n < p->batch_ndim; n++) shape[n] = p->batch[n];
-    else
-        for (; n < a->ndim - 2; n++) shape[n] = a->shape[n];
-    if (a->ndim > 1) shape[n++] = a->shape[a->ndim - 2];
-    if (b->ndim > 1) shape[n++] = b->shape[b->ndim - 1];
-    fnn_tensor_set_geometry(c->out, n, shape, NULL);
-    c->out->dtype = a->dtype;
-    c->work = work(p);
-}
 
 static fnn_status plan_matmul(fnn_call *c) {
     const fnn_tensor *a = c->in[0], *b = c->in[1];
@@ -187,43 +72,12 @@ static fnn_status forward_matmul(fnn_call *c) {
     return FNN_OK;
 }
 
-/* ---- backward of both ---- */
-
-const fnn_tensor *fnn_rows_of(fnn_expr *x, const fnn_tensor *t, int64_t cols) {
-    fnn_tensor *out = fnn_xslot(x);
-    if (!out) return NULL;
-    x->status = fnn_contiguous(out, t);
-    if (x->status) return NULL;
-    int64_t shape[2] = {cols ? out->numel / cols : 0, cols};
-    fnn_tensor_set_geometry(out, 2, shape, NULL);
-    return out;
-}
-
-const fnn_tensor *fnn_swapped(fnn_expr *x, const fnn_tensor *t) {
-    fnn_tensor *out = t ? fnn_xslot(x) : NULL;
-    if (!out) return NULL;
-    fnn_tensor_ref_data(out, t);
-    int r = t->ndim - 2, c = t->ndim - 1;
-    out->shape[r] = t->shape[c];
-    out->shape[c] = t->shape[r];
-    out->stride[r] = t->stride[c];
-    out->stride[c] = t->stride[r];
-    fnn_tensor_derive(out);
-    return out;
-}
+/* ---- backward ---- */
 
 /* t with a dimension of one put in at `at` (1-D operands and their gradients). */
 static const fnn_tensor *with_dim(fnn_expr *x, const fnn_tensor *t, int at) {
     fnn_attrs attrs = {.v[0].i = at};
     return fnn_xa(x, &fnn_op_UNSQUEEZE, t, &attrs);
-}
-
-static void turn(side *s) {
-    const int64_t rows = s->rows, row = s->row;
-    s->rows = s->cols;
-    s->row = s->col;
-    s->cols = rows;
-    s->col = row;
 }
 
 /* Many products of matrices, nothing broadcast: the gradient of operand i is written as the operand lies, so that the views that
@@ -237,23 +91,23 @@ static bool back_batched(fnn_backcall *b, int i, fnn_status *status) {
     *status = fnn_empty_as(dx, own, 2);
     if (*status) return true;
     const fnn_tensor *left = i == 0 ? dy : other, *right = i == 0 ? other : dy; /* dy b^T, a^T dy */
-    side l, n;
-    matrix(&l, left, true);
-    matrix(&n, right, false);
-    turn(i == 0 ? &n : &l);
+    fnn_side l, n;
+    fnn_side_read(&l, left, true);
+    fnn_side_read(&n, right, false);
+    fnn_side_turn(i == 0 ? &n : &l);
     const bool by_columns = dx->stride[c] != 1; /* then the transpose is computed: the same sums */
     if (by_columns) {
         const fnn_tensor *first = left;
-        const side s = l;
+        const fnn_side s = l;
         left = right;
         right = first;
         l = n;
         n = s;
-        turn(&l);
-        turn(&n);
+        fnn_side_turn(&l);
+        fnn_side_turn(&n);
     }
     fnn_product p;
-    *status = build("matmul", &l, &n, &p);
+    *status = fnn_side_product("matmul", &l, &n, &p);
     if (*status) return true;
     p.c_row = dx->stride[by_columns ? c : r];
     for (int d = 0; d < r; d++) p.c_batch[d] = dx->stride[d];
@@ -273,10 +127,10 @@ typedef struct factor {
     bool turned;
 } factor;
 
-static side side_of(factor f, bool left) {
-    side s;
-    matrix(&s, f.t, left);
-    if (f.turned) turn(&s);
+static fnn_side side_of(factor f, bool left) {
+    fnn_side s;
+    fnn_side_read(&s, f.t, left);
+    if (f.turned) fnn_side_turn(&s);
     return s;
 }
 
@@ -286,8 +140,8 @@ static fnn_status two_gradients(fnn_tensor *out, const factor a[2], const factor
     size_t bytes[2];
     const int dtype = a[0].t->dtype;
     for (int i = 0; i < 2; i++) {
-        const side l = side_of(a[i], true), r = side_of(b[i], false);
-        FNN_TRY(build("matmul", &l, &r, &p[i]));
+        const fnn_side l = side_of(a[i], true), r = side_of(b[i], false);
+        FNN_TRY(fnn_side_product("matmul", &l, &r, &p[i]));
         FNN_TRY(fnn_empty(&out[i], dtype, 2, (const int64_t[]){p[i].M, p[i].N}));
         bytes[i] = fnn_matmul_scratch(&p[i], dtype);
     }
@@ -301,9 +155,7 @@ static fnn_status two_gradients(fnn_tensor *out, const factor a[2], const factor
     return FNN_OK;
 }
 
-/* The gradients of x (.., K) and w, where dy (.., N) and x are rows of one matrix each:
- * dx = dy w^T, dw = x^T dy; or, for a w kept as (N, K), dx = dy w, dw = dy^T x. */
-static fnn_status back_rows(fnn_backcall *b, bool kept_turned) {
+fnn_status fnn_matmul_back_rows(fnn_backcall *b, bool kept_turned) {
     FNN_EXPR(x);
     const fnn_tensor *dy = b->dy[0], *left = &b->in[0];
     const fnn_tensor *d = dy->ndim == 2 ? dy : fnn_rows_of(&x, dy, dy->shape[dy->ndim - 1]);
@@ -321,7 +173,7 @@ static fnn_status back_rows(fnn_backcall *b, bool kept_turned) {
 static fnn_status back_matmul(fnn_backcall *b) {
     const fnn_tensor *dy = b->dy[0], *left = &b->in[0], *right = &b->in[1];
     const fnn_geom *ga = &b->in_geom[0], *gb = &b->in_geom[1];
-    if (b->need[0] && b->need[1] && ga->ndim > 1 && gb->ndim == 2) return back_rows(b, false);
+    if (b->need[0] && b->need[1] && ga->ndim > 1 && gb->ndim == 2) return fnn_matmul_back_rows(b, false);
     for (int i = 0; i < 2; i++) {
         if (!b->need[i]) continue;
         fnn_status done = FNN_OK;
@@ -369,91 +221,3 @@ const fnn_op fnn_op_MATMUL = {.name = "matmul", .grad_name_of = fnn_grad_name_ma
 
 const fnn_op fnn_op_BMM = {.name = "bmm", .grad_name = "BmmBackward0", .n_in = 2, .n_out = 1, .save_in = {2, 1},
                            .plan = plan_matmul, .forward = forward_matmul, .backward = back_matmul};
-
-/* ---- linear ---- */
-
-static fnn_status linear_product(const fnn_tensor *x, const fnn_tensor *w, fnn_product *p, bool *copy_x) {
-    side l, r;
-    matrix(&l, x, true);
-    r.ndim = 0;
-    r.rows = w->shape[1];
-    r.cols = w->shape[0];
-    r.row = w->stride[1];
-    r.col = w->stride[0];
-    if (l.ndim) fold(&l, x->contiguous);
-    *copy_x = l.copy;
-    return build("linear", &l, &r, p);
-}
-
-static fnn_status plan_linear(fnn_call *c) {
-    const fnn_tensor *x = c->in[0], *w = c->in[1], *bias = c->in[2];
-    if (x->dtype == FNN_BOOL) return fnn_fail(FNN_ERR_NOT_IMPLEMENTED, "linear: not implemented for bool");
-    FNN_TRY(fnn_want_same_dtype("linear", "weight", w, x->dtype));
-    if (bias) FNN_TRY(fnn_want_same_dtype("linear", "bias", bias, x->dtype));
-    if (w->ndim != 2 && w->ndim != 1) return fnn_fail(FNN_ERR_RUNTIME, "linear: weight has shape %s, expected (out_features, in_features)", fnn_shape_of(w));
-    if (w->ndim == 1) return fnn_fail(FNN_ERR_RUNTIME, "linear: weight has shape %s, expected 2 dimensions", fnn_shape_of(w));
-    if (!x->ndim || x->shape[x->ndim - 1] != w->shape[1])
-        return fnn_fail(FNN_ERR_RUNTIME, "linear: mat1 and mat2 shapes cannot be multiplied: input %s, weight %s; expected the last size of input to be %lld",
-                        fnn_shape_of(x), fnn_shape_of(w), (long long)w->shape[1]);
-    if (bias && (bias->ndim != 1 || (bias->shape[0] != w->shape[0])))
-        return fnn_fail(FNN_ERR_RUNTIME, "linear: bias has shape %s, expected (%lld,)", fnn_shape_of(bias), (long long)w->shape[0]);
-    fnn_product p;
-    bool copy;
-    FNN_TRY(linear_product(x, w, &p, &copy));
-    int64_t shape[FNN_MAX_DIMS];
-    for (int d = 0; d < x->ndim; d++) shape[d] = x->shape[d];
-    shape[x->ndim - 1] = w->shape[0];
-    fnn_tensor_set_geometry(c->out, x->ndim, shape, NULL);
-    c->out->dtype = x->dtype;
-    p.has_bias = bias != NULL;
-    c->scratch_bytes = fnn_matmul_scratch(&p, x->dtype);
-    c->work = work(&p);
-    return FNN_OK;
-}
-
-/* Integers: by the ops it is made of. */
-static fnn_status forward_linear_whole(fnn_call *c) {
-    FNN_EXPR(x);
-    const fnn_tensor *y = fnn_x2(&x, &fnn_op_MATMUL, c->in[0], fnn_swapped(&x, c->in[1]));
-    if (c->in[2]) y = fnn_x2(&x, &fnn_op_ADD, y, c->in[2]);
-    fnn_tensor result;
-    FNN_TRY(fnn_give(&x, &result, y));
-    fnn_status status = fnn_copy_into(c->out, &result);
-    fnn_tensor_unref(&result);
-    return status;
-}
-
-static fnn_status forward_linear(fnn_call *c) {
-    if (!fnn_dtype_is_float(c->out->dtype)) return forward_linear_whole(c);
-    fnn_product p;
-    bool copy;
-    fnn_tensor x = {0}, bias = {0};
-    FNN_TRY(linear_product(c->in[0], c->in[1], &p, &copy));
-    p.has_bias = c->in[2] != NULL;
-    fnn_status status = copy ? fnn_contiguous(&x, c->in[0]) : FNN_OK;
-    if (!status && p.has_bias) status = fnn_contiguous(&bias, c->in[2]);
-    if (!status) fnn_matmul_run(&p, c->out->dtype, c->out->data, copy ? x.data : c->in[0]->data, c->in[1]->data, bias.data, c->scratch);
-    fnn_tensor_unref(&x);
-    fnn_tensor_unref(&bias);
-    return status;
-}
-
-static fnn_status back_linear(fnn_backcall *b) {
-    const fnn_tensor *dy = b->dy[0];
-    int64_t in = b->in_geom[1].shape[1], out = b->in_geom[1].shape[0];
-    const bool both = b->need[0] && b->need[1] && b->in_geom[0].ndim > 1;
-    if (both) FNN_TRY(back_rows(b, true));
-    if (b->need[0] && !both) {
-        FNN_EXPR(x);
-        FNN_TRY(fnn_give(&x, &b->dx[0], fnn_x2(&x, &fnn_op_MATMUL, dy, &b->in[1])));
-    }
-    if (b->need[1] && !both) {
-        FNN_EXPR(x);
-        const fnn_tensor *d2 = dy->ndim == 2 ? dy : fnn_rows_of(&x, dy, out), *x2 = b->in[0].ndim == 2 ? &b->in[0] : fnn_rows_of(&x, &b->in[0], in);
-        FNN_TRY(fnn_give(&x, &b->dx[1], d2 && x2 ? fnn_x2(&x, &fnn_op_MATMUL, fnn_swapped(&x, d2), x2) : NULL));
-    }
-    return b->need[2] ? fnn_sum_to(&b->dx[2], dy, &b->in_geom[2]) : FNN_OK;
-}
-
-const fnn_op fnn_op_LINEAR = {.name = "linear", .grad_name_of = fnn_grad_name_linear, .n_in = 3, .n_out = 1, .optional_in = 4, .save_in = {2, 1, 0},
-                              .plan = plan_linear, .forward = forward_linear, .backward = back_linear};
