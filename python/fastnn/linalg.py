@@ -399,7 +399,15 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
 
 
 def multi_dot(tensors: Sequence[Tensor]) -> Tensor:
-    """The product of several matrices."""
+    """The product of several matrices; the first and the last may be vectors."""
+    if len(tensors) < 2:
+        raise RuntimeError(f"multi_dot(): expected at least 2 tensors but got {len(tensors)}")
+    for i, t in enumerate(tensors):
+        if t.dim() != 2 and not (t.dim() == 1 and i in (0, len(tensors) - 1)):
+            wanted = "1D or 2D" if i in (0, len(tensors) - 1) else "2D"
+            raise RuntimeError(f"multi_dot(): tensor {i} must be {wanted} but got {t.dim()}D")
+        if t.dtype != tensors[0].dtype:
+            raise RuntimeError(f"multi_dot(): expected one dtype, found {tensors[0].dtype} and {t.dtype}")
     result = tensors[0]
     for t in tensors[1:]:
         result = result @ t

@@ -241,6 +241,34 @@ def test_averages() -> None:
         assert found[0] == found[1]
 
 
+@pytest.mark.parametrize("use_buffers", [False, True])
+@pytest.mark.parametrize("count", [0, 1])
+def test_an_average_is_updated_whole_or_not_at_all(count: int, use_buffers: bool) -> None:
+    """The last layer cannot be taken, or a function of the caller's raises midway: parameters, buffers and count stay as they were."""
+
+    def make(last: int) -> Any:
+        return fastnn.nn.Sequential(fastnn.nn.Linear(3, 2), fastnn.nn.BatchNorm1d(2), fastnn.nn.Linear(2, last))
+
+    def raises_for_a_wide_one(mean: Any, value: Any, n: Any) -> Any:
+        assert 4 not in value.shape
+        return (mean + value) / 2
+
+    def raises_after_a_write(means: list[Any], values: list[Any], n: Any) -> None:
+        means[0].fill_(7)
+        raises_for_a_wide_one(means[-1], values[-1], n)
+
+    for kwargs in ({}, {"avg_fn": raises_for_a_wide_one}, {"multi_avg_fn": raises_after_a_write}):
+        averaged = fastnn.optim.swa_utils.AveragedModel(make(1), use_buffers=use_buffers, **kwargs)
+        for _ in range(count):
+            averaged.update_parameters(make(1))
+        before = {k: v.tolist() for k, v in averaged.state_dict().items()}
+        with pytest.raises((RuntimeError, AssertionError)):
+            averaged.update_parameters(make(4))
+        assert {k: v.tolist() for k, v in averaged.state_dict().items()} == before, kwargs
+        averaged.update_parameters(make(1))
+        assert averaged.n_averaged == count + 1
+
+
 def test_swalr() -> None:
     found = []
     for lib in (torch, fastnn):

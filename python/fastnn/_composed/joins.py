@@ -81,22 +81,38 @@ def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple
     return tuple(narrow(input, dim, a, max(b - a, 0)) for a, b in zip(cuts, cuts[1:], strict=False))
 
 
+def _even_split(name: str, input: Tensor, indices_or_sections: Any, least: int, dim: int) -> tuple[Tensor, ...]:
+    """tensor_split, but a number of sections must divide the dimension."""
+    if input.dim() < least:
+        raise RuntimeError(
+            f"torch.{name} requires a tensor with at least {least} dimension, but got a tensor with "
+            f"{input.dim()} dimensions!"
+        )
+    n, size = indices_or_sections, input.size(dim)
+    if isinstance(n, int) and (n == 0 or size % n):
+        raise RuntimeError(
+            f"torch.{name} attempted to split along dimension {dim}, but the size of the dimension {size} is not "
+            f"divisible by the split_size {n}!"
+        )
+    return tensor_split(input, n, dim)
+
+
 @composed
 def hsplit(input: Tensor, indices_or_sections: Any) -> tuple[Tensor, ...]:
-    """tensor_split along the second dimension (the first of a vector)."""
-    return tensor_split(input, indices_or_sections, 0 if input.dim() == 1 else 1)
+    """Cut along the second dimension (the first of a vector), at indices or into so many equal parts."""
+    return _even_split("hsplit", input, indices_or_sections, 1, 0 if input.dim() == 1 else 1)
 
 
 @composed
 def vsplit(input: Tensor, indices_or_sections: Any) -> tuple[Tensor, ...]:
-    """tensor_split along the first dimension."""
-    return tensor_split(input, indices_or_sections, 0)
+    """Cut along the first dimension, at indices or into so many equal parts."""
+    return _even_split("vsplit", input, indices_or_sections, 2, 0)
 
 
 @composed
 def dsplit(input: Tensor, indices_or_sections: Any) -> tuple[Tensor, ...]:
-    """tensor_split along the third dimension."""
-    return tensor_split(input, indices_or_sections, 2)
+    """Cut along the third dimension, at indices or into so many equal parts."""
+    return _even_split("dsplit", input, indices_or_sections, 3, 2)
 
 
 @function_only
@@ -105,6 +121,13 @@ def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple[Tensor, ...]:
     parts = tensors_of(tensors)
     if indexing not in (None, "ij", "xy"):
         raise RuntimeError(f'torch.meshgrid: indexing must be one of "xy" or "ij", but received: {indexing}')
+    if not parts:
+        raise RuntimeError("meshgrid expects a non-empty TensorList")
+    for t in parts:
+        if t.dim() > 1:
+            raise RuntimeError(f"meshgrid: expected 0D or 1D tensors in the tensor list but got {t.dim()}D")
+        if t.dtype != parts[0].dtype:
+            raise RuntimeError(f"meshgrid: expected tensors of one dtype, found {parts[0].dtype} and {t.dtype}")
     swap = indexing == "xy" and len(parts) >= 2
     if swap:
         parts[0], parts[1] = parts[1], parts[0]

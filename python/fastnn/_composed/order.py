@@ -96,8 +96,11 @@ def nanmedian(input: Tensor, dim: int | None = None, keepdim: bool = False) -> A
 @composed
 def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> Any:
     """The most frequent element along dim (the smallest of equals) and the last place where it stands."""
+    dim = wrap(dim, input.dim())
     if input.dim() == 0:
         return named("mode")(input.clone(), _C.zeros((), dtype=_C.int64))
+    if not input.size(dim):
+        raise IndexError(f"mode(): Expected reduction dim {dim} to have non-zero size.")
     rows = np.moveaxis(input.detach().numpy(), dim, -1)
     flat = rows.reshape(-1, rows.shape[-1])
     places = np.zeros(len(flat), dtype=np.int64)
@@ -184,6 +187,7 @@ def unique(
     dim: int | None = None,
 ) -> Any:
     """The distinct elements in rising order (or slices along dim), with inverse and counts on request."""
+    dim = None if dim is None else wrap(dim, input.dim())
     x = input.detach().numpy()
     values, inverse, counts = np.unique(x, return_inverse=True, return_counts=True, axis=dim)
     inverse = inverse.reshape(x.shape if dim is None else -1)
@@ -196,6 +200,7 @@ def unique_consecutive(
     input: Tensor, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None
 ) -> Any:
     """Runs of equal elements (or slices along dim) reduced to one."""
+    dim = None if dim is None else wrap(dim, input.dim())
     x = input.detach().numpy()
     rows = x.reshape(-1) if dim is None else np.moveaxis(x, dim, 0)
     n = rows.shape[0]

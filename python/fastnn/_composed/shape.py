@@ -214,7 +214,13 @@ def _atleast(tensors: tuple[Any, ...], change: Any) -> Any:
 @recorded_as("Rot90Backward0")
 def rot90(input: Tensor, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
     """Turned by k right angles in the plane of two dimensions."""
-    a, b = dims
+    if not isinstance(dims, (list, tuple)) or len(dims) != 2:
+        raise RuntimeError(f"rot90: expected total rotation dims == 2, but got dims = {dims}")
+    if input.dim() < 2:
+        raise RuntimeError(f"rot90: expected total dims >= 2, but got total dims = {input.dim()}")
+    a, b = (wrap(d, input.dim()) for d in dims)
+    if a == b:
+        raise RuntimeError(f"rot90: expected rotation dims to be different, but got {dims[0]} and {dims[1]}")
     k %= 4
     if k == 0:
         return input.clone()

@@ -17,6 +17,7 @@ import fastnn
 from fastnn.nn.modules.module import Module
 
 from ._lr_base import EPOCH_DEPRECATION_WARNING, LRScheduler, per_group
+from ._undo import Undo
 from .optimizer import Optimizer
 
 __all__ = [
@@ -122,21 +123,24 @@ class AveragedModel(Module):
         return itertools.chain(model.parameters(), model.buffers()) if self.use_buffers else model.parameters()
 
     def update_parameters(self, model: Module) -> None:
-        """Take the model's present parameters into the average."""
+        """Take the model's present parameters into the average: all of them, or none if one cannot be taken."""
         means = [t.detach() for t in self._tensors(self.module)]
         values = [t.detach().to(m.device) for t, m in zip(self._tensors(model), means, strict=True)]
-        if self.n_averaged == 0:
-            for mean, value in zip(means, values, strict=True):
-                mean.copy_(value)
-        elif self.avg_fn is not None:
-            for mean, value in zip(means, values, strict=True):
-                mean.copy_(self.avg_fn(mean, value, self.n_averaged))
-        else:
-            (self.multi_avg_fn or get_swa_multi_avg_fn())(means, values, self.n_averaged)
-        if not self.use_buffers:
-            for own, other in zip(self.module.buffers(), model.buffers(), strict=True):
-                own.detach().copy_(other.detach())
-        self.n_averaged += 1
+        own = [] if self.use_buffers else [b.detach() for b in self.module.buffers()]
+        others = [] if self.use_buffers else [b.detach() for b in model.buffers()]
+        with Undo() as undo:
+            undo.keep([*means, *own, self.n_averaged])
+            if self.n_averaged == 0:
+                for mean, value in zip(means, values, strict=True):
+                    mean.copy_(value)
+            elif self.avg_fn is not None:
+                for mean, value in zip(means, values, strict=True):
+                    mean.copy_(self.avg_fn(mean, value, self.n_averaged))
+            else:
+                (self.multi_avg_fn or get_swa_multi_avg_fn())(means, values, self.n_averaged)
+            for buffer, other in zip(own, others, strict=True):
+                buffer.copy_(other)
+            self.n_averaged += 1
 
 
 def update_bn(loader: Iterable[Any], model: Module, device: Any = None) -> None:
