@@ -74,7 +74,7 @@ MUTANTS = (
     Mutant(
         "a view that forgets its offset",
         "csrc/graph/node.c",
-        (("    attrs.v[0].i = v->offset;\n", "    attrs.v[0].i = 0;\n"),),
+        (("    attrs.v[0].i = fnn_view_offset(t);\n", "    attrs.v[0].i = 0;\n"),),
         ((AUTOGRAD, ""),),
     ),
     # --- indices and checks ---

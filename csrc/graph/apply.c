@@ -101,9 +101,10 @@ fnn_status fnn_record_view(fnn_tensor *out, const fnn_tensor *src, bool multiple
         return FNN_OK;
     }
     fnn_meta *base = fnn_meta_of((fnn_tensor *)src); /* the record is a cache on an otherwise untouched tensor */
-    fnn_meta *meta = base ? fnn_meta_of(out) : NULL;
-    fnn_view *v = meta ? fnn_pool_alloc(sizeof *v) : NULL;
-    if (!v) return fnn_fail(FNN_ERR_MEMORY, "out of memory: tried to record a view");
+    fnn_meta *meta = base ? fnn_meta_new(true) : NULL;
+    if (!meta) return FNN_ERR_MEMORY;
+    out->meta = meta;
+    fnn_view *v = meta->view;
     if (base->view) {
         *v = *base->view;
     } else {
@@ -113,13 +114,9 @@ fnn_status fnn_record_view(fnn_tensor *out, const fnn_tensor *src, bool multiple
         v->base_data = src->data;
     }
     fnn_meta_ref(v->base);
-    v->geom = fnn_geom_of(out);
-    for (int d = 0; d < FNN_MAX_DIMS; d++) v->stride[d] = out->stride[d];
-    v->offset = (out->data - v->base_data) / fnn_itemsize[out->dtype];
     v->version = fnn_tensor_version(out);
     fnn_origin own = fnn_mode.inference ? FNN_VIEW_INFERENCE : !fnn_mode.grad ? FNN_VIEW_NO_GRAD : multiple ? FNN_VIEW_MULTIPLE : FNN_VIEW_TRACKED;
     v->origin = own == FNN_VIEW_TRACKED && base->view ? base->view->origin : own;
-    meta->view = v;
     return FNN_OK;
 }
 

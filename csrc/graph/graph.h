@@ -39,6 +39,7 @@ typedef struct fnn_saved {
 } fnn_saved;
 
 typedef struct fnn_view fnn_view;
+typedef struct fnn_slice fnn_slice;
 
 /* A node's part in one walk. The first walk that meets a node uses the node's own; one that meets it while another thread's walk,
  * or one that called a hook, has that makes a second. */
@@ -51,7 +52,7 @@ typedef struct fnn_visit {
 } fnn_visit;
 
 struct fnn_node {
-    atomic_int refs;
+    int refs; /* the host's lock guards it, as all of nodes and metas */
     const fnn_op *op;    /* NULL: accumulator of a leaf, or foreign */
     uint64_t seq;
     int32_t n_in, n_out, n_extra, n_saved;
@@ -69,7 +70,7 @@ struct fnn_node {
     fnn_meta *leaf;      /* counted */
     /* copy slices: the write `inner` into a view of the base; see inplace.c */
     fnn_node *inner;     /* counted */
-    fnn_view *view;      /* owned: geometry of base and view */
+    fnn_slice *slice;    /* owned */
     /* hooks of the host language on this node's output gradients */
     void **out_hooks;    /* n_out or NULL */
     fnn_meta **retain;   /* n_out or NULL: who wants output i's gradient kept; not counted, cleared by the meta */
@@ -89,21 +90,27 @@ typedef enum fnn_origin {
     FNN_VIEW_INFERENCE /* inference mode was on */
 } fnn_origin;
 
-/* How a differentiable view came from its base: enough to make its node anew after the base was written. */
+/* How a differentiable view came from its base: with the view's own geometry enough to make its node anew after the base was
+ * written. Every view of a float tensor has one, also without the tape: it is kept small, and lies behind its meta in one block. */
 struct fnn_view {
     fnn_meta *base;     /* counted: meta of the tensor that owns the memory */
-    fnn_geom base_geom; /* shape, dtype */
-    int64_t base_stride[FNN_MAX_DIMS];
     char *base_data;
-    fnn_geom geom;
-    int64_t stride[FNN_MAX_DIMS];
-    int64_t offset;     /* in elements from base_data */
     uint32_t version;   /* of the memory when grad_fn was made */
     fnn_origin origin;
+    fnn_geom base_geom; /* shape, dtype */
+    int64_t base_stride[FNN_MAX_DIMS];
+};
+
+/* A write into a view, as its base's node keeps it: where in the base's memory it went. Its shape is that of the write's output. */
+struct fnn_slice {
+    fnn_geom base_geom;
+    int64_t base_stride[FNN_MAX_DIMS];
+    int64_t stride[FNN_MAX_DIMS];
+    int64_t offset; /* in elements from the base's first */
 };
 
 struct fnn_meta {
-    atomic_int refs;
+    int refs; /* guarded as a node's */
     bool requires_grad;   /* of a leaf; a tensor with grad_fn wants a gradient anyway */
     bool retains_grad;    /* keep .grad although not a leaf */
     uint32_t output_nr;
@@ -111,7 +118,7 @@ struct fnn_meta {
     fnn_node *accumulator; /* not counted: cleared by the accumulator when it goes */
     fnn_tensor *grad;     /* NULL: none. Lies in the host object when grad_handle is set, else in the pool (owned) */
     void *grad_handle;    /* the host's object that wraps grad (owned) */
-    fnn_view *view;       /* owned; NULL: not a differentiable view */
+    fnn_view *view;       /* behind the meta, in its block; NULL: not a differentiable view */
     void *hooks;          /* the host's hooks on this tensor's gradient (owned) */
     void *post_hooks;     /* the host's hooks to call after accumulation (owned) */
     void *handle;         /* the host's object of a leaf, not counted; NULL when it is gone */
@@ -132,10 +139,10 @@ typedef struct fnn_modes {
 extern _Thread_local fnn_modes fnn_mode;
 
 /* ---- meta ---- */
-fnn_meta *fnn_meta_new(void);
+fnn_meta *fnn_meta_new(bool view); /* with room for a view's record, to be filled by the caller */
 void fnn_meta_unref(fnn_meta *m);
 void fnn_meta_detach(fnn_meta *m); /* a leaf that wants no gradient; .grad stays */
-static inline void fnn_meta_ref(fnn_meta *m) { atomic_fetch_add_explicit(&m->refs, 1, memory_order_relaxed); }
+static inline void fnn_meta_ref(fnn_meta *m) { m->refs++; }
 fnn_meta *fnn_meta_of(fnn_tensor *t); /* makes one if needed; NULL: out of memory */
 /* A view wants a gradient whenever its base does, also one that was made before, or without the tape. */
 static inline bool fnn_wants_grad(const fnn_tensor *t) {
@@ -144,6 +151,8 @@ static inline bool fnn_wants_grad(const fnn_tensor *t) {
     if (m->requires_grad || m->grad_fn) return true;
     return m->view && (m->view->base->requires_grad || m->view->base->grad_fn);
 }
+/* Of a differentiable view, in elements from its base's first. */
+static inline int64_t fnn_view_offset(const fnn_tensor *t) { return (t->data - t->meta->view->base_data) / fnn_itemsize[t->dtype]; }
 void fnn_meta_set_grad(fnn_meta *m, fnn_tensor *grad, void *handle); /* takes both over; NULL clears */
 /* The node and output a gradient of t goes to; counted. Makes the accumulator of a leaf, renews a stale view's node. */
 fnn_status fnn_gradient_edge(const fnn_tensor *t, fnn_edge *edge);
@@ -155,7 +164,7 @@ fnn_node *fnn_node_new(const fnn_op *op, int n_in, int n_out, int n_saved, const
 /* Gives n its sequence number: after its edges are known, since looking an edge up may make a node (a stale view's). */
 void fnn_node_stamp(fnn_node *n);
 void fnn_node_unref(fnn_node *n);
-static inline void fnn_node_ref(fnn_node *n) { atomic_fetch_add_explicit(&n->refs, 1, memory_order_relaxed); }
+static inline void fnn_node_ref(fnn_node *n) { n->refs++; }
 void fnn_node_free_saved(fnn_node *n);
 bool fnn_is_accumulator(const fnn_node *n);
 

@@ -95,18 +95,20 @@ static void set_history(fnn_meta *m, fnn_node *node) {
     m->requires_grad = false;
 }
 
-/* The base's node for a write into its view v, with all of inner's edges but the first; inner loses them. */
-static fnn_status copy_slices(const fnn_view *v, fnn_node *inner, fnn_node **made) {
+/* The base's node for a write into its view t, with all of inner's edges but the first; inner loses them. */
+static fnn_status copy_slices(const fnn_tensor *t, fnn_node *inner, fnn_node **made) {
+    const fnn_view *v = t->meta->view;
     fnn_node *n = fnn_node_new(NULL, inner->n_in, 1, 0, NULL);
-    fnn_view *copy = fnn_pool_alloc(sizeof *copy);
-    if (!n || !copy) {
+    fnn_slice *slice = fnn_pool_alloc(sizeof *slice);
+    if (!n || !slice) {
         if (n) fnn_node_unref(n);
-        fnn_pool_free(copy, sizeof *copy);
+        fnn_pool_free(slice, sizeof *slice);
         return fnn_fail(FNN_ERR_MEMORY, "out of memory: tried to record an in-place write");
     }
-    *copy = *v;
-    copy->base = NULL; /* geometry only: the node does not keep the base alive */
-    n->view = copy;
+    *slice = (fnn_slice){.base_geom = v->base_geom, .offset = fnn_view_offset(t)};
+    memcpy(slice->base_stride, v->base_stride, sizeof slice->base_stride);
+    memcpy(slice->stride, t->stride, sizeof slice->stride);
+    n->slice = slice;
     n->name = "CopySlices";
     n->inner = inner;
     fnn_node_ref(inner);
@@ -134,7 +136,7 @@ fnn_status fnn_prepare_history(fnn_tensor *self, fnn_node *node, fnn_node **base
     *base = NULL;
     fnn_meta *m = fnn_meta_of(self);
     if (!m) return FNN_ERR_MEMORY;
-    if (m->view) FNN_TRY(copy_slices(m->view, node, base));
+    if (m->view) FNN_TRY(copy_slices(self, node, base));
     return m->view ? fnn_prepare_retain(*base, m->view->base) : fnn_prepare_retain(node, m);
 }
 
@@ -150,9 +152,9 @@ void fnn_start_history(fnn_tensor *self, fnn_node *node, fnn_node *base) {
 }
 
 /* A tensor over fresh memory with the base's strides; elements the strides skip stay zero. */
-static fnn_status empty_like_base(fnn_tensor *out, const fnn_view *v) {
-    fnn_tensor t = {.dtype = v->base_geom.dtype};
-    fnn_tensor_set_geometry(&t, v->base_geom.ndim, v->base_geom.shape, v->base_stride);
+static fnn_status empty_like_base(fnn_tensor *out, const fnn_slice *s) {
+    fnn_tensor t = {.dtype = s->base_geom.dtype};
+    fnn_tensor_set_geometry(&t, s->base_geom.ndim, s->base_geom.shape, s->base_stride);
     int64_t extent = t.numel ? 1 : 0;
     for (int d = 0; d < t.ndim && t.numel; d++) extent += t.stride[d] * (t.shape[d] - 1);
     fnn_tensor block;
@@ -170,14 +172,14 @@ static fnn_status empty_like_base(fnn_tensor *out, const fnn_view *v) {
 }
 
 fnn_status fnn_copy_slices_backward(fnn_node *n, fnn_backcall *b) {
-    const fnn_view *v = n->view;
+    const fnn_slice *s = n->slice;
     fnn_node *inner = n->inner;
     fnn_tensor grad, slice, slice_copy, dx[FNN_MAX_IN] = {0};
-    FNN_TRY(empty_like_base(&grad, v));
+    FNN_TRY(empty_like_base(&grad, s));
     fnn_status status = fnn_copy_into(&grad, b->dy[0]);
     fnn_tensor_ref_data(&slice, &grad);
-    fnn_tensor_set_geometry(&slice, v->geom.ndim, v->geom.shape, v->stride);
-    slice.data = grad.data + v->offset * fnn_itemsize[slice.dtype];
+    fnn_tensor_set_geometry(&slice, inner->out_geom[0].ndim, inner->out_geom[0].shape, s->stride);
+    slice.data = grad.data + s->offset * fnn_itemsize[slice.dtype];
     slice_copy = (fnn_tensor){0};
     if (!status) { /* the op's backward may keep its dy: it must not see the write below */
         status = fnn_empty(&slice_copy, slice.dtype, slice.ndim, slice.shape);

@@ -21,14 +21,17 @@ bool fnn_set_grad_mode(bool on) {
 
 /* ---- meta ---- */
 
-fnn_meta *fnn_meta_new(void) {
-    fnn_meta *m = fnn_pool_alloc(sizeof *m);
+static size_t meta_bytes(bool view) { return sizeof(fnn_meta) + (view ? sizeof(fnn_view) : 0); }
+
+fnn_meta *fnn_meta_new(bool view) {
+    fnn_meta *m = fnn_pool_alloc(meta_bytes(view));
     if (!m) {
         fnn_fail(FNN_ERR_MEMORY, "out of memory: tried to allocate an autograd record");
         return NULL;
     }
     memset(m, 0, sizeof *m);
-    atomic_init(&m->refs, 1);
+    m->refs = 1;
+    if (view) m->view = (fnn_view *)(m + 1);
     return m;
 }
 
@@ -46,16 +49,13 @@ void fnn_meta_set_grad(fnn_meta *m, fnn_tensor *grad, void *handle) {
 }
 
 void fnn_meta_unref(fnn_meta *m) {
-    if (!m || !fnn_drop_ref(&m->refs)) return;
+    if (!m || --m->refs) return;
     if (m->grad) fnn_meta_set_grad(m, NULL, NULL);
-    if (m->view) {
-        fnn_meta_unref(m->view->base);
-        fnn_pool_free(m->view, sizeof *m->view);
-    }
+    if (m->view) fnn_meta_unref(m->view->base);
     if (m->hooks) fnn_graph_host.release_handle(m->hooks);
     if (m->post_hooks) fnn_graph_host.release_handle(m->post_hooks);
     fnn_meta_detach(m);
-    fnn_pool_free(m, sizeof *m);
+    fnn_pool_free(m, meta_bytes(m->view));
 }
 
 void fnn_meta_detach(fnn_meta *m) {
@@ -68,7 +68,7 @@ void fnn_meta_detach(fnn_meta *m) {
 }
 
 fnn_meta *fnn_meta_of(fnn_tensor *t) {
-    if (!t->meta) t->meta = fnn_meta_new();
+    if (!t->meta) t->meta = fnn_meta_new(false);
     return t->meta;
 }
 
@@ -90,7 +90,7 @@ fnn_node *fnn_node_new(const fnn_op *op, int n_in, int n_out, int n_saved, const
     }
     fnn_node *n = (fnn_node *)block;
     memset(block, 0, head + edges);
-    atomic_init(&n->refs, 1);
+    n->refs = 1;
     n->op = op;
     n->name = op ? op->grad_name : NULL;
     n->bytes = bytes;
@@ -125,7 +125,7 @@ static void destroy(fnn_node *n) {
     if (n->leaf) fnn_meta_unref(n->leaf);
     if (n->object) n->foreign->release(n->object);
     if (n->inner) fnn_node_unref(n->inner);
-    if (n->view) fnn_pool_free(n->view, sizeof *n->view);
+    fnn_pool_free(n->slice, sizeof *n->slice);
     if (n->out_hooks) {
         for (int i = 0; i < n->n_out; i++)
             if (n->out_hooks[i]) fnn_graph_host.release_handle(n->out_hooks[i]);
@@ -140,7 +140,7 @@ static void destroy(fnn_node *n) {
 void fnn_node_unref(fnn_node *n) {
     static _Thread_local fnn_node *pending;
     static _Thread_local bool busy;
-    if (!n || !fnn_drop_ref(&n->refs)) return;
+    if (!n || --n->refs) return;
     if (n->leaf) n->leaf->accumulator = NULL; /* at once: nobody may find the node while it waits */
     n->next_free = pending;
     pending = n;
@@ -192,16 +192,16 @@ static fnn_status renew_view(const fnn_tensor *t) {
     fnn_meta *m = t->meta;
     fnn_view *v = m->view;
     fnn_attrs attrs = {0};
-    attrs.list[0].n = attrs.list[1].n = v->geom.ndim;
-    memcpy(attrs.list[0].v, v->geom.shape, sizeof attrs.list[0].v);
-    memcpy(attrs.list[1].v, v->stride, sizeof attrs.list[1].v);
-    attrs.v[0].i = v->offset;
+    attrs.list[0].n = attrs.list[1].n = t->ndim;
+    memcpy(attrs.list[0].v, t->shape, sizeof attrs.list[0].v);
+    memcpy(attrs.list[1].v, t->stride, sizeof attrs.list[1].v);
+    attrs.v[0].i = fnn_view_offset(t);
     attrs.v[1].i = 1; /* the gradient's memory has the base's strides */
     for (int d = 0; d < v->base_geom.ndim; d++) attrs.v[2 + d].i = v->base_stride[d];
     fnn_node *n = fnn_node_new(&fnn_op_AS_STRIDED, 1, 1, 0, &attrs);
     if (!n) return FNN_ERR_MEMORY;
     n->in_geom[0] = v->base_geom;
-    n->out_geom[0] = v->geom;
+    n->out_geom[0] = fnn_geom_of(t);
     fnn_tensor base = {.meta = v->base, .dtype = v->base_geom.dtype};
     fnn_tensor_set_geometry(&base, v->base_geom.ndim, v->base_geom.shape, v->base_stride);
     fnn_status status = fnn_gradient_edge(&base, &n->edges[0]);

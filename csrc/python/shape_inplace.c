@@ -17,11 +17,6 @@ static PyObject *become(const fnn_op *op, PyObject *self, const fnn_attrs *attrs
         *t = out;
     } else {
         fnn_tensor_set_geometry(t, out.ndim, out.shape, out.stride);
-        if (t->meta && t->meta->view) {
-            fnn_view *v = t->meta->view;
-            v->geom = fnn_geom_of(t);
-            for (int d = 0; d < t->ndim; d++) v->stride[d] = t->stride[d];
-        }
         fnn_tensor_unref(&out);
     }
     fnn_tensor_bump(t);

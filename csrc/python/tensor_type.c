@@ -50,13 +50,13 @@ void fnn_track(PyObject *o) {
 /* The autograd record, if only this tensor (and the record's accumulator) holds it. */
 static fnn_meta *own_meta(const fnn_tensor *t) {
     fnn_meta *m = t->meta;
-    return m && atomic_load(&m->refs) == 1 + (m->accumulator != NULL) ? m : NULL;
+    return m && m->refs == 1 + (m->accumulator != NULL) ? m : NULL;
 }
 
 /* The node that made the tensor, if only its record holds it. */
 static fnn_node *own_node(const fnn_meta *m) {
     fnn_node *n = m->grad_fn;
-    return n && atomic_load(&n->refs) == 1 ? n : NULL;
+    return n && n->refs == 1 ? n : NULL;
 }
 
 static int tensor_traverse(PyObject *self, visitproc visit, void *arg) {
