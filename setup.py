@@ -35,7 +35,7 @@ DEBUG = SANITIZE or os.environ.get("FASTNN_DEBUG", "0") not in ("", "0")
 PUBLIC_HEADERS = ("fastnn.h", "core/cpu.h", "core/dtype.h", "core/status.h", "ops/ops.def")
 # What `fastnn bench` and `fastnn verify` run; the rest of these folders needs torch or a checkout.
 SHIPPED = {
-    "benchmarks": ("cases.py", "cases_numpy.py", "cases_rest.py", "steps.py", "measure.py"),
+    "benchmarks": ("case.py", "cases.py", "cases_numpy.py", "cases_rest.py", "steps.py", "measure.py"),
     "tests": ("verify.py", "isa_worker.py", "proofs.py", "op_table.py", "table_calls.py")
     + tuple(f"op_rows_{part}.py" for part in ("math", "shape", "index", "layers", "rest"))
     + ("reference.py", "random_vectors.py", "support.py"),

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from cases import Case, Inputs, Run
+from case import Case, Inputs, Run
 
 NUMPY_CASES: list[Case] = []
 OURS = "fastnn" in torch.__version__

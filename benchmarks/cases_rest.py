@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from cases import Case, Inputs, Run
+from case import Case, Inputs, Run
 
 ROWS, COLUMNS = 4096, 64
 MATRIX_BYTES = 4.0 * ROWS * COLUMNS

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from cases import C, Case, H, Inputs, Run, T, V
+from case import C, Case, H, Inputs, Run, T, V
 from steps import BATCH, UNCOMPILED
 
 STEP_GOALS = {"bigram": 0.2, "mlp": 0.35, "rnn": 0.33, "gru": 0.4, "bow": 0.3, "transformer": 0.33}

@@ -92,7 +92,7 @@ class Side:
 
     def runner(self, name: str, backward: bool, dtype: Any = None) -> tuple[Any, list[Any]]:
         """A call that does the row's work once and returns the output, and the tensors that get gradients."""
-        from cases import Inputs
+        from case import Inputs
 
         inputs = Inputs(dtype or self.torch.float32)
         if self.compiles:

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from cases import C, Case, H, Inputs, Run, T, V
+from case import C, Case, H, Inputs, Run, T, V
 from torch.utils.data import DataLoader, Dataset, RandomSampler
 
 BATCH = 32
