@@ -1,8 +1,7 @@
-"""torch.linalg: norms, and decompositions by NumPy's LAPACK on zero-copy views.
+"""torch.linalg: norms, decompositions and what is made of them.
 
-Invariant: inv, solve, det, slogdet, cholesky, qr, eigh and svd have gradients; matrices may stand in batches.
-Source of the gradients: Giles, "An extended collection of matrix derivative results", 2008.
-Read next: _composed/products.py.
+Invariant: arguments are checked here; matrices may stand in batches.
+Read next: _decompositions.py, _composed/products.py.
 """
 
 from __future__ import annotations
@@ -17,14 +16,25 @@ from fastnn import _C
 
 from ._composed.products import cross, matrix_power
 from ._composed.reduce import norm as _vector_norm
-from .autograd import Function
+from ._decompositions import (
+    Cholesky,
+    Det,
+    Inverse,
+    LinAlgError,
+    LogDet,
+    ReducedQR,
+    ReducedSVD,
+    Solve,
+    SymmetricEigen,
+    by_numpy,
+    turned,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fastnn import Tensor
 
-LinAlgError = getattr(_C, "LinAlgError", RuntimeError)
 slogdet_result = namedtuple("slogdet_result", ["sign", "logabsdet"])
 qr_result = namedtuple("qr_result", ["Q", "R"])
 svd_result = namedtuple("svd_result", ["U", "S", "Vh"])
@@ -58,10 +68,6 @@ __all__ = [
 ]
 
 
-def _t(x: Any) -> Any:
-    return x.transpose(-2, -1)
-
-
 def _square(name: str, x: Tensor) -> None:
     if x.dim() < 2:
         raise RuntimeError(f"linalg.{name}: The input tensor A must have at least 2 dimensions.")
@@ -77,190 +83,57 @@ def _float(name: str, x: Tensor) -> None:
         raise RuntimeError(f"linalg.{name}: Expected a floating point or complex tensor as input. Got {x.dtype}")
 
 
-def _numpy(name: str, function: Any, *tensors: Any) -> Any:
-    """Call NumPy's LAPACK; results as tensors of the input's dtype."""
-    arrays = [t.detach().numpy() for t in tensors]
-    try:
-        result = function(*arrays)
-    except np.linalg.LinAlgError as error:
-        raise LinAlgError(f"linalg.{name}: {error}") from None
-    if isinstance(result, tuple):
-        return tuple(_C.from_numpy(np.ascontiguousarray(r)) for r in result)
-    return _C.from_numpy(np.asarray(result, dtype=arrays[0].dtype, order="C"))
-
-
-class _Inverse(Function):
-    @staticmethod
-    def forward(ctx: Any, a: Tensor) -> Tensor:
-        y = _numpy("inv", np.linalg.inv, a)
-        ctx.save_for_backward(y)
-        return y
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tensor:
-        (y,) = ctx.saved_tensors
-        return -(_t(y) @ grad @ _t(y))
-
-
 def inv(A: Tensor) -> Tensor:
     """The inverse of a square matrix."""
     _square("inv", A)
-    return _Inverse.apply(A)
-
-
-class _Solve(Function):
-    @staticmethod
-    def forward(ctx: Any, a: Tensor, b: Tensor) -> Tensor:
-        x = _numpy("solve", np.linalg.solve, a, b)
-        ctx.save_for_backward(a, x)
-        return x
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Any:
-        a, x = ctx.saved_tensors
-        db = _numpy("solve", np.linalg.solve, _t(a), grad)
-        return -(db @ _t(x)), db
+    return Inverse.apply(A)
 
 
 def solve(A: Tensor, B: Tensor, *, left: bool = True) -> Tensor:
     """X with A X = B (X A = B if left is False); B may be a vector."""
     _square("solve", A)
     if not left:
-        return _t(solve(_t(A), _t(B)))
+        return turned(solve(turned(A), turned(B)))
     vector = B.dim() == 1 or (B.dim() == A.dim() - 1 and B.shape == A.shape[:-1])
     b = B.unsqueeze(-1) if vector else B
     if b.size(-2) != A.size(-1):
         raise RuntimeError(f"linalg.solve: B has {b.size(-2)} rows, expected {A.size(-1)}, the size of A")
     lead = np.broadcast_shapes(tuple(A.shape[:-2]), tuple(b.shape[:-2]))
-    x = _Solve.apply(A.expand([*lead, *A.shape[-2:]]), b.expand([*lead, *b.shape[-2:]]))
+    x = Solve.apply(A.expand([*lead, *A.shape[-2:]]), b.expand([*lead, *b.shape[-2:]]))
     return x.squeeze(-1) if vector else x
-
-
-class _Det(Function):
-    @staticmethod
-    def forward(ctx: Any, a: Tensor) -> Tensor:
-        d = _numpy("det", np.linalg.det, a)
-        ctx.save_for_backward(a)
-        return d
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tensor:
-        # The matrix of cofactors, by the singular values: it exists where the inverse does not.
-        (a,) = ctx.saved_tensors
-        u, s, vh = _numpy("det", np.linalg.svd, a)
-        n = s.size(-1)
-        others = [_C.cat([s[..., :i], s[..., i + 1 :]], -1).prod(-1) for i in range(n)]
-        sign = _numpy("det", lambda x, y: np.linalg.det(x) * np.linalg.det(y), u, vh).round()
-        cofactors = (u * _C.stack(others, -1).unsqueeze(-2)) @ vh
-        return cofactors * (sign * grad).unsqueeze(-1).unsqueeze(-1)
 
 
 def det(A: Tensor) -> Tensor:
     """The determinant."""
     _square("det", A)
-    return _Det.apply(A)
-
-
-class _LogDet(Function):
-    @staticmethod
-    def forward(ctx: Any, a: Tensor) -> Any:
-        sign, logabs = np.linalg.slogdet(a.detach().numpy())
-        ctx.save_for_backward(a)
-        results = [_C.from_numpy(np.asarray(v, dtype=a.detach().numpy().dtype)) for v in (sign, logabs)]
-        ctx.mark_non_differentiable(results[0])
-        return tuple(results)
-
-    @staticmethod
-    def backward(ctx: Any, _: Any, grad: Tensor) -> Tensor:
-        (a,) = ctx.saved_tensors
-        return _t(_numpy("slogdet", np.linalg.inv, a)) * grad.unsqueeze(-1).unsqueeze(-1)
+    return Det.apply(A)
 
 
 def slogdet(A: Tensor) -> Any:
     """Sign and logarithm of the determinant."""
     _square("slogdet", A)
-    return slogdet_result(*_LogDet.apply(A))
-
-
-class _Cholesky(Function):
-    @staticmethod
-    def forward(ctx: Any, a: Tensor) -> Tensor:
-        lower = _numpy("cholesky", np.linalg.cholesky, a)
-        ctx.save_for_backward(lower)
-        return lower
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tensor:
-        (lower,) = ctx.saved_tensors
-        phi = (_t(lower) @ grad).tril()
-        phi = _half_diagonal(phi)
-        back = _numpy("cholesky", np.linalg.inv, lower)
-        s = _t(back) @ phi @ back
-        return (s + _t(s)) * 0.5
-
-
-def _half_diagonal(x: Tensor) -> Tensor:
-    return x * (1.0 - 0.5 * _C.eye(x.size(-1), dtype=x.dtype))
+    return slogdet_result(*LogDet.apply(A))
 
 
 def cholesky(A: Tensor, *, upper: bool = False) -> Tensor:
     """Lower L with L L^T = A (or its transpose)."""
     _square("cholesky", A)
-    lower = _Cholesky.apply(A)
-    return _t(lower) if upper else lower
-
-
-class _ReducedQR(Function):
-    @staticmethod
-    def forward(ctx: Any, a: Tensor) -> Any:
-        q, r = _numpy("qr", np.linalg.qr, a)
-        ctx.save_for_backward(q, r)
-        return q, r
-
-    @staticmethod
-    def backward(ctx: Any, dq: Any, dr: Any) -> Tensor:
-        q, r = ctx.saved_tensors
-        if q.size(-2) < r.size(-1):
-            raise RuntimeError("linalg.qr: the gradient of a wide matrix is not offered; transpose it")
-        m = r @ _t(dr) - _t(dq) @ q
-        lower = m.tril(-1)
-        symmetric = lower + _t(lower) + m * _C.eye(m.size(-1), dtype=m.dtype)
-        return (dq + q @ symmetric) @ _t(_numpy("qr", np.linalg.inv, r))
+    lower = Cholesky.apply(A)
+    return turned(lower) if upper else lower
 
 
 def qr(A: Tensor, mode: str = "reduced") -> Any:
     """Orthogonal Q and upper triangular R with Q R = A."""
     _float("qr", A)
     if mode == "reduced":
-        return qr_result(*_ReducedQR.apply(A))
+        return qr_result(*ReducedQR.apply(A))
     if mode == "complete":
-        return qr_result(*_numpy("qr", lambda a: tuple(np.linalg.qr(a, mode="complete")), A))
+        return qr_result(*by_numpy("qr", lambda a: tuple(np.linalg.qr(a, mode="complete")), A))
     if mode == "r":
-        return qr_result(_C.empty(0, dtype=A.dtype), _ReducedQR.apply(A)[1])
+        return qr_result(_C.empty(0, dtype=A.dtype), ReducedQR.apply(A)[1])
     raise RuntimeError(
         f"qr received unrecognized mode '{mode}' but expected one of 'reduced' (default), 'r', or 'complete'"
     )
-
-
-def _gaps(values: Tensor) -> Tensor:
-    """1 / (v_j - v_i), 0 on the diagonal."""
-    gap = values.unsqueeze(-2) - values.unsqueeze(-1)
-    same = _C.eye(values.size(-1), dtype=_C.bool)
-    return (1.0 / gap.masked_fill(same, 1.0)).masked_fill(same, 0.0)
-
-
-class _SymmetricEigen(Function):
-    @staticmethod
-    def forward(ctx: Any, a: Tensor, uplo: Any) -> Any:
-        values, vectors = _numpy("eigh", lambda x: tuple(np.linalg.eigh(x, uplo)), a)
-        ctx.save_for_backward(values, vectors)
-        return values, vectors
-
-    @staticmethod
-    def backward(ctx: Any, dw: Any, dv: Any) -> Any:
-        values, v = ctx.saved_tensors
-        inside = _C.eye(values.size(-1), dtype=values.dtype) * dw.unsqueeze(-2) + (_t(v) @ dv) * _gaps(values)
-        return v @ inside @ _t(v), None
 
 
 def eigh(A: Tensor, UPLO: str = "L") -> Any:
@@ -268,7 +141,7 @@ def eigh(A: Tensor, UPLO: str = "L") -> Any:
     _square("eigh", A)
     if UPLO.upper() not in ("L", "U"):
         raise RuntimeError(f"linalg.eigh: UPLO is {UPLO!r}, expected 'L' or 'U'")
-    return eigh_result(*_SymmetricEigen.apply(A, UPLO.upper()))
+    return eigh_result(*SymmetricEigen.apply(A, UPLO.upper()))
 
 
 def eigvalsh(A: Tensor, UPLO: str = "L") -> Tensor:
@@ -276,37 +149,12 @@ def eigvalsh(A: Tensor, UPLO: str = "L") -> Tensor:
     return eigh(A, UPLO).eigenvalues
 
 
-class _ReducedSVD(Function):
-    @staticmethod
-    def forward(ctx: Any, a: Tensor) -> Any:
-        u, s, vh = _numpy("svd", lambda x: tuple(np.linalg.svd(x, full_matrices=False)), a)
-        ctx.save_for_backward(u, s, vh)
-        return u, s, vh
-
-    @staticmethod
-    def backward(ctx: Any, du: Any, ds: Any, dvh: Any) -> Tensor:
-        u, s, vh = ctx.saved_tensors
-        dv, v = _t(dvh), _t(vh)
-        gaps = _gaps(s * s)
-        row = s.unsqueeze(-2)
-        column = s.unsqueeze(-1)
-        a, b = _t(u) @ du, _t(v) @ dv
-        middle = (gaps * (a - _t(a))) * row + column * (gaps * (b - _t(b)))
-        middle = middle + _C.eye(s.size(-1), dtype=s.dtype) * ds.unsqueeze(-2)
-        result = u @ middle @ vh
-        if u.size(-2) > s.size(-1):
-            result = result + ((du - u @ a) / row) @ vh
-        if v.size(-2) > s.size(-1):
-            result = result + (u / row) @ _t(dv - v @ b)
-        return result
-
-
 def svd(A: Tensor, full_matrices: bool = True, *, driver: str | None = None) -> Any:
     """U, S, Vh with U diag(S) Vh = A; gradients follow the reduced form."""
     _float("svd", A)
     if full_matrices and A.size(-1) != A.size(-2):
-        return svd_result(*_numpy("svd", lambda x: tuple(np.linalg.svd(x)), A))
-    return svd_result(*_ReducedSVD.apply(A))
+        return svd_result(*by_numpy("svd", lambda x: tuple(np.linalg.svd(x)), A))
+    return svd_result(*ReducedSVD.apply(A))
 
 
 def svdvals(A: Tensor, *, driver: str | None = None) -> Tensor:
@@ -322,7 +170,7 @@ def pinv(A: Tensor, *, atol: Any = None, rtol: Any = None, hermitian: bool = Fal
     limit = (s.amax(-1, keepdim=True) * rtol).clamp(min=0.0 if atol is None else float(atol)).detach()
     small = s <= limit
     inverse = (1.0 / s.masked_fill(small, 1.0)).masked_fill(small, 0.0)
-    return (_t(vh) * inverse.unsqueeze(-2)) @ _t(u)
+    return (turned(vh) * inverse.unsqueeze(-2)) @ turned(u)
 
 
 def matrix_rank(A: Tensor, *, atol: Any = None, rtol: Any = None, hermitian: bool = False) -> Tensor:

@@ -8,6 +8,7 @@ Does not: test the file format (../io/test_save_load.py). Read next: training.py
 from __future__ import annotations
 
 import io
+import pickle
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -157,3 +158,13 @@ def test_tied_weights_stay_tied(writer: str, reader: str, tmp_path: Path) -> Non
     target.model.load_state_dict(state)
     target.step()
     assert target.model.wte.weight is target.model.lm_head.weight
+
+
+def test_a_pickled_module_names_the_file_torch_has_its_class_in() -> None:
+    homes = {name: (getattr(fastnn.nn, name), getattr(torch.nn, name, None)) for name in dir(fastnn.nn) if isinstance(getattr(fastnn.nn, name), type)}
+    classes = {name: pair for name, pair in homes.items() if issubclass(pair[0], fastnn.nn.Module) and pair[1]}
+    assert len(classes) > 100
+    wrong = {name: (ours.__module__, theirs.__module__) for name, (ours, theirs) in classes.items() if ours.__module__ != theirs.__module__.replace("torch", "fastnn", 1)}
+    assert not wrong
+    for name, (ours, _) in classes.items():
+        assert pickle.loads(pickle.dumps(ours)) is ours, name

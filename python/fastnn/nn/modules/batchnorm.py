@@ -1,4 +1,4 @@
-"""BatchNorm1d/2d/3d and InstanceNorm1d/2d/3d.
+"""BatchNorm1d/2d/3d, and what they share with instancenorm.py.
 
 Invariant: running statistics are buffers changed in place, in training mode only.  Read next: ../_norms.py.
 """
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from fastnn import _C
 
 from .. import init
-from .._norms import batch_norm, instance_norm
+from .._norms import batch_norm
 from ..parameter import Parameter
 from .module import Module
 
@@ -128,54 +128,3 @@ class BatchNorm3d(_BatchNorm):
     """Normalises the channels of (N,C,D,H,W)."""
 
     _dims = (5,)
-
-
-class _InstanceNorm(_NormBase):
-    def __init__(
-        self,
-        num_features: int,
-        eps: float = 1e-5,
-        momentum: float = 0.1,
-        affine: bool = False,
-        track_running_stats: bool = False,
-        device: Any = None,
-        dtype: Any = None,
-        *,
-        bias: bool = True,
-    ) -> None:
-        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias=bias)
-
-    def forward(self, input: Tensor) -> Tensor:
-        self._check_input_dim(input)
-        unbatched = input.dim() == self._dims[0]
-        x = input.unsqueeze(0) if unbatched else input
-        momentum = 0.0 if self.momentum is None else self.momentum
-        y = instance_norm(
-            x,
-            self.running_mean,
-            self.running_var,
-            self.weight,
-            self.bias,
-            self.training or not self.track_running_stats,
-            momentum,
-            self.eps,
-        )
-        return y.squeeze(0) if unbatched else y
-
-
-class InstanceNorm1d(_InstanceNorm):
-    """Normalises each channel of each sample of (N,C,L) or (C,L)."""
-
-    _dims = (2, 3)
-
-
-class InstanceNorm2d(_InstanceNorm):
-    """Normalises each channel of each sample of (N,C,H,W) or (C,H,W)."""
-
-    _dims = (3, 4)
-
-
-class InstanceNorm3d(_InstanceNorm):
-    """Normalises each channel of each sample of (N,C,D,H,W) or (C,D,H,W)."""
-
-    _dims = (4, 5)

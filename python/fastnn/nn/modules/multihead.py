@@ -1,4 +1,4 @@
-"""MultiheadAttention (torch keeps it in activation.py, which offers it too).
+"""MultiheadAttention. torch keeps it in activation.py, which offers it too, and which pickles name as its home.
 
 Invariant: the output projection is drawn first, as a Linear, then the input projections; biases end at zero.
 Read next: ../_attention.py.
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 class MultiheadAttention(Module):
     """Attention with several heads and projections.  Source: https://arxiv.org/abs/1706.03762"""
+
+    __module__ = "fastnn.nn.modules.activation"
 
     def __init__(
         self,
