@@ -73,7 +73,7 @@ struct fnn_node {
     fnn_slice *slice;    /* owned */
     /* hooks of the host language on this node's output gradients */
     void **out_hooks;    /* n_out or NULL */
-    fnn_meta **retain;   /* n_out or NULL: who wants output i's gradient kept; not counted, cleared by the meta */
+    fnn_meta **retain;   /* n_out or NULL: who wants output i's gradient kept (its retained_by); not counted, cleared by the meta */
     /* during walks */
     fnn_visit own;
     int32_t running;     /* walks inside this node's backward: what is saved stays until the last one is out */
@@ -96,7 +96,8 @@ struct fnn_view {
     fnn_meta *base;     /* counted: meta of the tensor that owns the memory */
     char *base_data;
     uint32_t version;   /* of the memory when grad_fn was made */
-    fnn_origin origin;
+    uint8_t origin;     /* fnn_origin */
+    bool former;        /* the base is this tensor before its shape changed in place: to the user it is no view */
     fnn_geom base_geom; /* shape, dtype */
     int64_t base_stride[FNN_MAX_DIMS];
 };
@@ -114,6 +115,8 @@ struct fnn_meta {
     bool requires_grad;   /* of a leaf; a tensor with grad_fn wants a gradient anyway */
     bool retains_grad;    /* keep .grad although not a leaf */
     uint32_t output_nr;
+    uint32_t retained_nr; /* the output of retained_by */
+    fnn_node *retained_by; /* not counted: cleared by the node when it goes. The node that keeps .grad of what is no leaf; NULL: none */
     fnn_node *grad_fn;    /* counted; NULL: leaf */
     fnn_node *accumulator; /* not counted: cleared by the accumulator when it goes */
     fnn_tensor *grad;     /* NULL: none. Lies in the host object when grad_handle is set, else in the pool (owned) */
@@ -168,8 +171,14 @@ static inline void fnn_node_ref(fnn_node *n) { n->refs++; }
 void fnn_node_free_saved(fnn_node *n);
 bool fnn_is_accumulator(const fnn_node *n);
 
-fnn_status fnn_prepare_retain(fnn_node *n, const fnn_meta *m);
+/* retain_grad(): output nr of n keeps its gradient for m, and no other node does. The first call takes care of all that can fail. */
+fnn_status fnn_prepare_retain(fnn_node *n);
+void fnn_retain(fnn_node *n, uint32_t nr, fnn_meta *m);
+/* A tensor that retains its gradient goes on with a new grad_fn: its first output. */
+fnn_status fnn_prepare_move(fnn_node *n, const fnn_meta *m);
 void fnn_move_retain(fnn_node *n, fnn_meta *m);
+/* .grad, and what is retained in it, becomes that of `to`, which has none; the node that retains it stays. */
+void fnn_move_grad(fnn_meta *to, fnn_meta *from);
 
 /* ---- recording (apply.c, inplace.c) ---- */
 fnn_status fnn_apply_op(const fnn_op *op, fnn_tensor *out, int n_out, const fnn_tensor *const *in, int n_in, const fnn_attrs *attrs);

@@ -137,7 +137,7 @@ fnn_status fnn_prepare_history(fnn_tensor *self, fnn_node *node, fnn_node **base
     fnn_meta *m = fnn_meta_of(self);
     if (!m) return FNN_ERR_MEMORY;
     if (m->view) FNN_TRY(copy_slices(self, node, base));
-    return m->view ? fnn_prepare_retain(*base, m->view->base) : fnn_prepare_retain(node, m);
+    return m->view ? fnn_prepare_move(*base, m->view->base) : fnn_prepare_move(node, m);
 }
 
 void fnn_start_history(fnn_tensor *self, fnn_node *node, fnn_node *base) {

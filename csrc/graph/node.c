@@ -60,7 +60,8 @@ void fnn_meta_unref(fnn_meta *m) {
 
 void fnn_meta_detach(fnn_meta *m) {
     fnn_node *n = m->grad_fn;
-    if (n && m->retains_grad && n->retain) n->retain[m->output_nr] = NULL;
+    if (m->retained_by) m->retained_by->retain[m->retained_nr] = NULL;
+    m->retained_by = NULL;
     m->grad_fn = NULL;
     m->output_nr = 0;
     m->requires_grad = false;
@@ -131,7 +132,11 @@ static void destroy(fnn_node *n) {
             if (n->out_hooks[i]) fnn_graph_host.release_handle(n->out_hooks[i]);
         fnn_pool_free(n->out_hooks, sizeof(void *) * (size_t)n->n_out);
     }
-    if (n->retain) fnn_pool_free(n->retain, sizeof(void *) * (size_t)n->n_out);
+    if (n->retain) {
+        for (int i = 0; i < n->n_out; i++)
+            if (n->retain[i]) n->retain[i]->retained_by = NULL;
+        fnn_pool_free(n->retain, sizeof(void *) * (size_t)n->n_out);
+    }
     for (int i = 0; i < n->n_in; i++)
         if (n->edges[i].node) fnn_node_unref(n->edges[i].node);
     fnn_pool_free(n, n->bytes);
@@ -171,9 +176,8 @@ static fnn_node *accumulator_of(fnn_meta *leaf, const fnn_tensor *t) {
     return n;
 }
 
-/* retain_grad() of a tensor whose grad_fn is replaced goes on with the new one: what can fail, and the change itself. */
-fnn_status fnn_prepare_retain(fnn_node *n, const fnn_meta *m) {
-    if (!m->retains_grad || !m->grad_fn) return FNN_OK;
+fnn_status fnn_prepare_retain(fnn_node *n) {
+    if (n->retain) return FNN_OK;
     size_t bytes = sizeof *n->retain * (size_t)n->n_out;
     n->retain = fnn_pool_alloc(bytes);
     if (!n->retain) return fnn_fail(FNN_ERR_MEMORY, "out of memory for a kept gradient");
@@ -181,10 +185,30 @@ fnn_status fnn_prepare_retain(fnn_node *n, const fnn_meta *m) {
     return FNN_OK;
 }
 
+void fnn_retain(fnn_node *n, uint32_t nr, fnn_meta *m) {
+    if (m->retained_by) m->retained_by->retain[m->retained_nr] = NULL;
+    if (n->retain[nr]) n->retain[nr]->retained_by = NULL;
+    n->retain[nr] = m;
+    m->retains_grad = true;
+    m->retained_by = n;
+    m->retained_nr = nr;
+}
+
+fnn_status fnn_prepare_move(fnn_node *n, const fnn_meta *m) { return m->retained_by ? fnn_prepare_retain(n) : FNN_OK; }
+
 void fnn_move_retain(fnn_node *n, fnn_meta *m) {
-    if (!n->retain || !m->retains_grad || !m->grad_fn) return;
-    if (m->grad_fn->retain) m->grad_fn->retain[m->output_nr] = NULL;
-    n->retain[0] = m;
+    if (n->retain && m->retained_by) fnn_retain(n, 0, m);
+}
+
+void fnn_move_grad(fnn_meta *to, fnn_meta *from) {
+    fnn_node *n = from->retained_by;
+    from->retained_by = NULL;
+    if (n) fnn_retain(n, from->retained_nr, to);
+    to->retains_grad = from->retains_grad;
+    to->grad = from->grad;
+    to->grad_handle = from->grad_handle;
+    from->grad = NULL;
+    from->grad_handle = NULL;
 }
 
 /* A view whose base was written in place after the view was made gets a node that starts at the base's new history. */
@@ -205,7 +229,7 @@ static fnn_status renew_view(const fnn_tensor *t) {
     fnn_tensor base = {.meta = v->base, .dtype = v->base_geom.dtype};
     fnn_tensor_set_geometry(&base, v->base_geom.ndim, v->base_geom.shape, v->base_stride);
     fnn_status status = fnn_gradient_edge(&base, &n->edges[0]);
-    if (!status) status = fnn_prepare_retain(n, m);
+    if (!status) status = fnn_prepare_move(n, m);
     if (status) {
         fnn_node_unref(n);
         return status;

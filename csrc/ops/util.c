@@ -90,6 +90,11 @@ fnn_status fnn_add_into(const fnn_tensor *dst, const fnn_tensor *src) {
     const fnn_tensor *in[2] = {dst, src};
     fnn_tensor out;
     fnn_call c;
+    if (!fnn_same_shape(dst, src)) {
+        FNN_TRY(fnn_broadcast("add_", &out, in, 2));
+        if (!fnn_same_shape(&out, dst))
+            return fnn_fail(FNN_ERR_RUNTIME, "add_: output with shape %s doesn't match the broadcast shape %s", fnn_shape_of(dst), fnn_shape_of(&out));
+    }
     fnn_call_init(&c, &fnn_op_ADD, &out, 1, in, 2, NULL);
     c.inplace = true;
     c.keep = dst;

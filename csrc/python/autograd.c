@@ -101,14 +101,10 @@ static PyObject *method_retain_grad(PyObject *self, PyObject *unused) {
         if (fnn_wants_grad(t)) Py_RETURN_NONE; /* a leaf keeps its gradient anyway */
         return PyErr_SetString(PyExc_RuntimeError, "can't retain_grad on Tensor that has requires_grad=False"), NULL;
     }
-    if (!node->retain) {
-        size_t bytes = sizeof *node->retain * (size_t)node->n_out;
-        node->retain = fnn_pool_alloc(bytes);
-        if (!node->retain) return PyErr_NoMemory();
-        memset(node->retain, 0, bytes);
-    }
-    node->retain[t->meta->output_nr] = t->meta;
-    t->meta->retains_grad = true;
+    if (t->meta->retained_by) Py_RETURN_NONE;
+    status = fnn_prepare_retain(node);
+    if (status) return fnn_raise(status);
+    fnn_retain(node, t->meta->output_nr, t->meta);
     fnn_track(self);
     Py_RETURN_NONE;
 }
@@ -160,7 +156,14 @@ static PyObject *method_detach(PyObject *self, PyObject *unused) {
 static PyObject *method_detach_(PyObject *self, PyObject *unused) {
     (void)unused;
     fnn_tensor *t = TENSOR(self);
-    if ((t->flags & FNN_T_VIEW) || (t->meta && t->meta->view)) return PyErr_SetString(PyExc_RuntimeError, "Can't detach views in-place. Use detach() instead."), NULL;
+    if ((t->flags & FNN_T_VIEW) || (t->meta && t->meta->view && !t->meta->view->former)) return PyErr_SetString(PyExc_RuntimeError, "Can't detach views in-place. Use detach() instead."), NULL;
+    if (t->meta && t->meta->view) { /* a base of its own from here on */
+        fnn_meta *own = fnn_meta_new(false);
+        if (!own) return fnn_raise(FNN_ERR_MEMORY);
+        fnn_move_grad(own, t->meta);
+        fnn_meta_unref(t->meta);
+        t->meta = own;
+    }
     if (t->meta) fnn_meta_detach(t->meta);
     return Py_NewRef(self);
 }
@@ -169,7 +172,7 @@ static PyObject *method_detach_(PyObject *self, PyObject *unused) {
 PyObject *fnn_get_base(PyObject *self, void *unused) {
     (void)unused;
     const fnn_tensor *t = TENSOR(self);
-    if (!t->meta || !t->meta->view) Py_RETURN_NONE;
+    if (!t->meta || !t->meta->view || t->meta->view->former) Py_RETURN_NONE;
     const fnn_view *v = t->meta->view;
     fnn_tensor base;
     fnn_tensor_ref_data(&base, t);

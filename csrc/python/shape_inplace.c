@@ -1,7 +1,8 @@
 /* Shapes changed in place: t_, transpose_, squeeze_, unsqueeze_. The tensor becomes the view that the op would give.
  *
- * Invariant: the memory stays as it is. A tensor on the tape continues as the op's result; another one keeps its record,
- * and with it .grad and the views that start at it. Read next: shape.c. */
+ * Invariant: the memory stays as it is. A tensor on the tape continues as the op's result and takes .grad along; another one
+ * keeps its record, and with it .grad and the views that start at it. As in torch, a gradient retained before is that of the tensor
+ * as it was, in the shape it had. Read next: shape.c. */
 #include "signature.h"
 
 static PyObject *become(const fnn_op *op, PyObject *self, const fnn_attrs *attrs) {
@@ -12,7 +13,9 @@ static PyObject *become(const fnn_op *op, PyObject *self, const fnn_attrs *attrs
     if (!status) status = fnn_apply_op(op, &out, 1, &in, 1, attrs);
     if (status) return fnn_raise(status);
     if (recorded) {
+        out.meta->view->former = !t->meta->view || t->meta->view->former;
         if (t->meta->handle == self) t->meta->handle = NULL;
+        fnn_move_grad(out.meta, t->meta);
         fnn_tensor_unref(t);
         *t = out;
     } else {
@@ -20,6 +23,7 @@ static PyObject *become(const fnn_op *op, PyObject *self, const fnn_attrs *attrs
         fnn_tensor_unref(&out);
     }
     fnn_tensor_bump(t);
+    if (recorded) t->meta->view->version = fnn_tensor_version(t); /* what was counted is this op: its node is not stale */
     return Py_NewRef(self);
 }
 
