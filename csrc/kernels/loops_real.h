@@ -5,37 +5,20 @@
 
 /* ---- activations over words; formulas as in torch.nn.functional ---- */
 
-/* x (1 + erf(x / sqrt 2)) / 2 = max(x, 0) - |x| Q(|x|), Q the normal tail: nothing cancels at negative x */
+/* Both gelus are max(x, 0) - |x| Q(|x|), Q a falling half: nothing cancels at negative x. With erf, x (1 + erf(x / sqrt 2)) / 2,
+ * Q is the normal tail; with tanh, x (1 + tanh v) / 2, v = sqrt(2/pi) (x + 0.044715 x^3), it is 1 / (1 + e^(2 v)). */
 static inline vr K(gelu_erf_word)(vr x) {
-    vr t = vr_min(vr_set1(40), vr_abs(x)), positive = vr_max(vr_set1((real)-0.0), x); /* infinity times 0 is no number */
-    return vr_fma(vr_neg(t), vr_normal_tail(t), positive);
+    const vr minus_t = vr_half_line(x);
+    return vr_fma(minus_t, vr_normal_tail(minus_t), vr_max(vr_set1((real)-0.0), x));
+}
+static inline vr K(gelu_tanh_word)(vr x) {
+    const vr minus_t = vr_half_line(x);
+    return vr_fma(minus_t, vr_tanh_tail(minus_t), vr_max(vr_set1((real)-0.0), x));
 }
 /* d/dx: D(|x|) for x < 0, 1 - D(|x|) for x > 0, D(t) = (t Q(t))' */
-static inline vr K(gelu_erf_slope)(vr x) {
-    vr d = vr_normal_bend(vr_abs(x));
-    return vr_select(vr_lt(x, vr_set1(0)), d, vr_sub(vr_set1(1), d));
-}
-/* sqrt(2/pi) (x + 0.044715 x^3) */
-static inline vr K(gelu_tanh_inner)(vr x) {
-    vr cube = vr_mul(vr_mul(x, x), x);
-    return vr_mul(vr_set1((real)0.79788456080286535588), vr_fma(vr_set1((real)0.044715), cube, x));
-}
-/* 0.5 x (1 + tanh(inner)) is x s at x <= 0 and x - x s above, s = sigmoid(-|2 inner|) <= 1/2: no cancellation on the left, one
- * rounding of the result on the right. From 100 on s is 0, and infinity times 0 must not appear. */
-static inline vr K(gelu_tanh_word)(vr x) {
-    vr u = K(gelu_tanh_inner)(x), s = vr_sigmoid(vr_neg(vr_abs(vr_add(u, u))));
-    vr y = vr_mul(vr_min(x, vr_set1(100)), s);
-    return vr_select(vr_le(x, vr_set1(0)), y, vr_sub(x, y));
-}
-/* d/dx: s + x s (1 - s) 2 inner'(x), s = sigmoid(2 inner); s and 1 - s are 1/(1 + e) and e/(1 + e), e = e^-|2 inner|, in
- * one order or the other: both exact where s is near 0 or 1 */
-static inline vr K(gelu_tanh_slope)(vr x) {
-    vr u = K(gelu_tanh_inner)(x), u2 = vr_add(u, u), one = vr_set1(1);
-    vr e = vr_exp(vr_neg(vr_abs(u2))), large = vr_div(one, vr_add(one, e)), small = vr_mul(e, large);
-    vr di = vr_mul(vr_set1((real)(2 * 0.79788456080286535588)), vr_fma(vr_mul(x, x), vr_set1((real)(3 * 0.044715)), one));
-    vr s = vr_select(vr_lt(u2, vr_set1(0)), small, large);
-    return vr_fma(vr_mul(x, vr_mul(large, small)), di, s);
-}
+static inline vr K(gelu_slope)(vr x, vr d) { return vr_select(vr_lt(x, vr_set1(0)), d, vr_sub(vr_set1(1), d)); }
+static inline vr K(gelu_erf_slope)(vr x) { return K(gelu_slope)(x, vr_normal_bend(vr_half_line(x))); }
+static inline vr K(gelu_tanh_slope)(vr x) { return K(gelu_slope)(x, vr_tanh_bend(vr_half_line(x))); }
 /* d/dx x sigmoid(x): s (1 + x (1 - s)) */
 static inline vr K(silu_slope)(vr x) {
     vr s = vr_sigmoid(x), one = vr_set1(1);

@@ -133,6 +133,10 @@ FNN_WORD __m256 vf_lookup_half(const float *table, __m256i i) {
     return _mm256_blendv_ps(low, high, _mm256_castsi256_ps(_mm256_slli_epi32(i, 28)));
 }
 FNN_WORD vf vf_lookup(const float *table, vf_int i) { return vf_pair(vf_lookup_half(table, i.lo), vf_lookup_half(table, i.hi)); }
+FNN_WORD vf vf_lookup8(const float *table, vf_int i) { /* table[i mod 8] */
+    const __m256 all = _mm256_loadu_ps(table);
+    return vf_pair(_mm256_permutevar8x32_ps(all, i.lo), _mm256_permutevar8x32_ps(all, i.hi));
+}
 
 /* ---- double: 8 lanes ---- */
 FNN_WORD vd vd_pair(__m256d lo, __m256d hi) { vd r = {lo, hi}; return r; }

@@ -238,6 +238,11 @@ FNN_WORD vf vf_lookup(const float *table, vf_int at) { /* table[at mod 16] */
     FNN_LANES r.v[i] = table[at.v[i] & 15];
     return r;
 }
+FNN_WORD vf vf_lookup8(const float *table, vf_int at) { /* table[at mod 8] */
+    vf r;
+    FNN_LANES r.v[i] = table[at.v[i] & 7];
+    return r;
+}
 FNN_WORD vf_int vf_ishl(vf_int a, int k) {
     vf_int r;
     FNN_LANES r.v[i] = a.v[i] << k;

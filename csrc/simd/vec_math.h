@@ -207,14 +207,27 @@ FNN_FUNCTION vd vd_sigmoid(vd x) {
     for (int i = 0; i < 8; i++) t[i] = f(t[i]); \
     return vd_load(t)
 FNN_FUNCTION vd vd_erf(vd x) { FNN_LANES_D(erf, x); }
-/* as vf_normal_tail and vf_normal_bend */
-FNN_FUNCTION vd vd_normal_tail(vd t) {
-    vd q = vd_sub(vd_set1(1.0), vd_erf(vd_mul(t, vd_set1(0.70710678118654752440))));
+/* The halves of gelu at -t, t = min(|x|, 40), as vf_half_line and what follows it. */
+FNN_FUNCTION vd vd_half_line(vd x) { return vd_neg(vd_min(vd_set1(40.0), vd_abs(x))); }
+FNN_FUNCTION vd vd_normal_tail(vd minus_t) {
+    vd q = vd_add(vd_set1(1.0), vd_erf(vd_mul(minus_t, vd_set1(0.70710678118654752440))));
     return vd_mul(vd_set1(0.5), q);
 }
-FNN_FUNCTION vd vd_normal_bend(vd t) {
-    vd density = vd_mul(vd_exp(vd_mul(vd_mul(t, t), vd_set1(-0.5))), vd_set1(0.39894228040143267794));
-    return vd_fma(vd_neg(vd_min(vd_set1(40.0), t)), density, vd_normal_tail(t));
+FNN_FUNCTION vd vd_normal_bend(vd minus_t) {
+    vd density = vd_mul(vd_exp(vd_mul(vd_mul(minus_t, minus_t), vd_set1(-0.5))), vd_set1(0.39894228040143267794));
+    return vd_fma(minus_t, density, vd_normal_tail(minus_t));
+}
+/* -2 sqrt(2/pi) (t + 0.044715 t^3) */
+FNN_FUNCTION vd vd_tanh_inner(vd minus_t) {
+    vd cube = vd_mul(vd_mul(minus_t, minus_t), minus_t);
+    return vd_mul(vd_set1(1.59576912160573071176), vd_fma(vd_set1(0.044715), cube, minus_t));
+}
+FNN_FUNCTION vd vd_tanh_tail(vd minus_t) { return vd_sigmoid(vd_tanh_inner(minus_t)); }
+/* s - t s (1 - s) v', s and 1 - s from one exponential: both exact near 0 */
+FNN_FUNCTION vd vd_tanh_bend(vd minus_t) {
+    const vd one = vd_set1(1.0), e = vd_exp(vd_tanh_inner(minus_t)), rest = vd_div(one, vd_add(one, e)), s = vd_mul(e, rest);
+    const vd slope = vd_mul(vd_set1(1.59576912160573071176), vd_fma(vd_mul(minus_t, minus_t), vd_set1(3 * 0.044715), one));
+    return vd_fma(vd_mul(minus_t, vd_mul(s, rest)), slope, s);
 }
 #include "simd/vec_trig.h"
 #include "simd/vec_special.h"
