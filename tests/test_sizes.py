@@ -42,6 +42,13 @@ def test_cat_beyond_counting() -> None:
         fastnn.cat([fastnn.ones(1).expand(HUGE)] * 4)
 
 
+def test_attention_beyond_counting() -> None:
+    """Its result is empty; what backward keeps is not."""
+    q, v = fastnn.ones(1, 1, 1).expand(2**58, 8, 1), fastnn.empty(1, 8, 0).expand(2**58, 8, 0)
+    with pytest.raises(RuntimeError, match="scaled_dot_product_attention: .* cannot be counted"):
+        fastnn.nn.functional.scaled_dot_product_attention(q, q, v)
+
+
 def test_the_largest_views_stand(lib: Any) -> None:
     assert lib.ones(1).expand(2**62).numel() == 2**62
     assert lib.ones(1).expand(2**62).unfold(0, 2, 1).shape == (2**62 - 1, 2)

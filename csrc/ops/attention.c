@@ -211,6 +211,16 @@ static void release(fnn_tensor *t, int n) {
 
 /* ---- forward ---- */
 
+/* A row of heads * rows * columns elements. They may be too many to count where y, with E = 0, has none. */
+static fnn_status make_room(fnn_tensor *t, int dtype, int64_t heads, int64_t rows, int64_t columns) {
+    int64_t n;
+    if (__builtin_mul_overflow(heads, rows, &n) || __builtin_mul_overflow(n, columns, &n))
+        return fnn_fail(FNN_ERR_RUNTIME, NAME ": %lld heads of %lld x %lld probabilities cannot be counted", (long long)heads, (long long)rows, (long long)columns);
+    fnn_tensor_set_geometry(t, 1, &n, NULL);
+    t->dtype = (uint8_t)dtype;
+    return FNN_OK;
+}
+
 static fnn_status plan_attention(fnn_call *c) {
     const fnn_tensor *q = c->in[Q];
     space s;
@@ -226,14 +236,11 @@ static fnn_status plan_attention(fnn_call *c) {
     fnn_tensor_set_geometry(c->out, n, shape, NULL);
     interleave(c->out);
     c->out->dtype = q->dtype;
-    const int64_t saved = s.heads * (fnn_attention_keeps(s.T, s.S) ? s.S * fnn_attention_p_row(s.T) : s.T);
-    fnn_tensor_set_geometry(&c->extra[0], 1, &saved, NULL);
-    c->extra[0].dtype = q->dtype;
-    const int64_t chosen = c->attrs->v[0].f > 0 ? s.heads * s.T * s.S : 0;
-    fnn_tensor_set_geometry(&c->extra[1], 1, &chosen, NULL);
-    c->extra[1].dtype = FNN_U8;
+    const bool keeps = fnn_attention_keeps(s.T, s.S);
+    FNN_TRY(make_room(&c->extra[0], q->dtype, s.heads, keeps ? s.S : s.T, keeps ? fnn_attention_p_row(s.T) : 1));
+    FNN_TRY(make_room(&c->extra[1], FNN_U8, s.heads, s.T, c->attrs->v[0].f > 0 ? s.S : 0));
     const fnn_attention a = {.S = s.S};
-    c->scratch_bytes = fnn_attention_forward_scratch(&a) + (c->save ? 0 : (size_t)chosen);
+    c->scratch_bytes = fnn_attention_forward_scratch(&a) + (c->save ? 0 : (size_t)c->extra[1].numel);
     c->work = work_ns(&s, 1);
     return FNN_OK;
 }

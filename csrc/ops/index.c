@@ -20,6 +20,7 @@ typedef struct shape_map {
 static fnn_status map_shapes(const char *op, const fnn_tensor *x, const fnn_tensor *const *index, const fnn_ints *dims, shape_map *m) {
     int n = (int)dims->n, at = (int)dims->v[0], count = 0;
     unsigned indexed = 0;
+    if (n > FNN_MAX_IN - 2) return fnn_fail(FNN_ERR_INDEX, "%s: found more than %d index tensors", op, FNN_MAX_IN - 2);
     for (int i = 0; i < n; i++) {
         if (index[i]->dtype != FNN_I64)
             return fnn_fail(FNN_ERR_INDEX, "%s: tensors used as indices must be long, found %s", op, fnn_dtype_name((fnn_dtype)index[i]->dtype));
@@ -172,14 +173,15 @@ static fnn_status inspect_put(fnn_call *c) { return check_ranges("index_put_", c
 static fnn_status forward_put(fnn_call *c) {
     const fnn_tensor *x = c->in[0];
     fnn_tensor value;
+    fnn_status status = FNN_OK;
     if (c->in[1]->dtype == x->dtype && c->in[1]->storage && c->in[1]->storage != x->storage) {
         fnn_tensor_ref_data(&value, c->in[1]);
     } else {
         FNN_TRY(fnn_empty(&value, (fnn_dtype)x->dtype, c->in[1]->ndim, c->in[1]->shape));
-        FNN_TRY(fnn_copy_into(&value, c->in[1]));
+        status = fnn_copy_into(&value, c->in[1]);
     }
     shape_map m = {0};
-    fnn_status status = map_shapes("index_put_", x, c->in + 2, &c->attrs->list[0], &m);
+    if (!status) status = map_shapes("index_put_", x, c->in + 2, &c->attrs->list[0], &m);
     fnn_tensor v = trimmed(&value, m.result.ndim);
     if (!status) status = run("index_put_", x, &v, c->in + 2, &c->attrs->list[0], c->attrs->v[0].i ? FNN_MOVE_ADD : FNN_MOVE_STORE);
     fnn_tensor_unref(&value);
