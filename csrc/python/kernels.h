@@ -1,7 +1,8 @@
 /* What the files of fastnn.kernels share: a pair, the record of a call, arrays to write into.
  *
- * A pair is one op of the library as two functions on NumPy arrays. kernels.c makes pairs and runs forward, kernels_back.c
- * runs backward, kernels_array.c reads arrays and writes results, kernels_step.c steps optimizers.
+ * A pair is one op of the library as two functions on NumPy arrays. kernels.c makes pairs and runs forward, kernels_record.c
+ * keeps what backward must know of it, kernels_back.c runs backward, kernels_array.c reads arrays and writes results,
+ * kernels_step.c steps optimizers.
  * Invariant: nothing is believed of what comes back from the caller: arrays are checked against the record before a kernel
  * reads them, and a record is made by forward alone (one from a pickle is checked). Nothing is written before all checks
  * have passed; no array handed out shares memory with one that came in. It does not: know any op, convert dtypes.
@@ -40,7 +41,11 @@ typedef struct fnn_pair {
     unsigned kept, wanted;        /* bits of the inputs in saved; of the inputs whose gradients are given */
 } fnn_pair;
 
+/* ---- kernels_record.c ---- */
 extern PyTypeObject *fnn_RecordType;
+const fnn_op *fnn_pair_op(const char *name); /* NULL and an exception where it has no pair */
+PyObject *fnn_record_of(const fnn_call *c);
+int fnn_init_kernel_records(PyObject *module);
 
 /* ---- kernels_array.c. All give 0, or -1 with an exception that starts with `function` ---- */
 /* Borrows `o`, which must be an array of a dtype in `accepts` (bits; 0: any the library has). */
