@@ -30,7 +30,7 @@ MUTANTS = (
     ),
     Mutant(
         "a missing causal mask",
-        "csrc/ops/attention.c",
+        "csrc/ops/attention_space.c",
         ((".causal = attrs->v[1].i != 0}", ".causal = false}"),),
         ((OPS, "beside_torch and scaled_dot_product_attention"),),
     ),

@@ -49,6 +49,15 @@ def test_attention_beyond_counting() -> None:
         fastnn.nn.functional.scaled_dot_product_attention(q, q, v)
 
 
+@pytest.mark.parametrize("eight", ["key", "mask"])
+def test_grouped_heads_take_a_dimension_of_their_own(eight: str) -> None:
+    leads = {name: [1] * (5 if name == eight else 0) for name in ("key", "mask")}
+    q, k = fastnn.ones(4, 5, 3), fastnn.ones(*leads["key"], 2, 6, 3)
+    mask = fastnn.ones(*leads["mask"], 4, 5, 6) if eight == "mask" else None
+    with pytest.raises(RuntimeError, match="enable_gqa: found shape .*, wanted at most 7 dimensions"):
+        fastnn.nn.functional.scaled_dot_product_attention(q, k, k, attn_mask=mask, enable_gqa=True)
+
+
 def test_the_largest_views_stand(lib: Any) -> None:
     assert lib.ones(1).expand(2**62).numel() == 2**62
     assert lib.ones(1).expand(2**62).unfold(0, 2, 1).shape == (2**62 - 1, 2)

@@ -1,4 +1,4 @@
-/* scaled_dot_product_attention: from tensors of any number of dimensions to attention over heads (attention_core.h).
+/* scaled_dot_product_attention: from tensors of any number of dimensions (attention_space.h) to attention over heads (attention_core.h).
  *
  *     y = dropout(softmax(scale q k^T + mask)) v      q (..,T,D)  k (..,S,D)  v (..,S,E)  mask (..,T,S)  y (..,T,E)
  *
@@ -8,95 +8,14 @@
  * Invariant: strides decide no result; an operand whose last dimension is not contiguous is copied.
  * Why y lies as (.., T, H, E) in memory, and gradients as their inputs do: scripts transpose y to (.., T, H E) next and made the
  * inputs by the reverse, and so nothing moves. */
-#include <math.h>
 #include <string.h>
 
 #include "core/pool.h"
 #include "core/random.h"
-#include "ops/attention_core.h"
-#include "ops/op.h"
+#include "ops/attention_space.h"
 #include "ops/permuted.h"
 
-#define NAME "scaled_dot_product_attention"
-enum { Q, K, V, MASK, OPERANDS };
-
-/* The operands as borrowed views, k and v with a dimension for the group under enable_gqa, and what they broadcast to. */
-typedef struct space {
-    fnn_tensor t[OPERANDS];
-    bool has_mask;
-    int n;                       /* leading dimensions */
-    int64_t shape[FNN_MAX_DIMS]; /* their sizes */
-    int64_t T, S, D, E;
-    int64_t outer, B, H, heads;  /* all leading dimensions before B and H (and G); those; the product of all */
-    int64_t group;               /* heads of q per head of k, then the last leading dimension, G; 0: not enable_gqa, G is 1 */
-} space;
-
-/* One leading dimension more: the heads h (third from the end) become (h / group, group). */
-static void split_heads(fnn_tensor *t, int64_t group) {
-    if (t->ndim < 3) return;
-    const int h = t->ndim - 3;
-    for (int d = t->ndim; d > h + 1; d--) {
-        t->shape[d] = t->shape[d - 1];
-        t->stride[d] = t->stride[d - 1];
-    }
-    t->ndim++;
-    const int64_t inner = t->shape[h] == 1 ? 1 : group;
-    t->shape[h] /= inner;
-    t->shape[h + 1] = inner;
-    t->stride[h + 1] = t->stride[h];
-    t->stride[h] *= inner;
-}
-
-/* Leading dimensions up to H */
-static int before_group(const space *s) { return s->n - (s->group != 0); }
-static int64_t group_size(const space *s) { return s->group ? s->shape[s->n - 1] : 1; }
-
-static fnn_status broadcast_leads(space *s) {
-    const int count = s->has_mask ? OPERANDS : MASK;
-    for (int i = 0; i < count; i++)
-        if (s->t[i].ndim - 2 > s->n) s->n = s->t[i].ndim - 2;
-    s->heads = 1;
-    for (int d = 0; d < s->n; d++) {
-        s->shape[d] = 1;
-        for (int i = 0; i < count; i++) {
-            const int p = d - (s->n - (s->t[i].ndim - 2));
-            const int64_t size = p < 0 ? 1 : s->t[i].shape[p];
-            if (size != 1 && s->shape[d] != 1 && size != s->shape[d])
-                return fnn_fail(FNN_ERR_RUNTIME, NAME ": leading dimensions do not broadcast: found %lld and %lld at dimension %d",
-                                (long long)s->shape[d], (long long)size, d);
-            if (size != 1) s->shape[d] = size;
-        }
-        s->heads *= s->shape[d];
-    }
-    const int n = before_group(s);
-    s->H = n > 0 ? s->shape[n - 1] : 1;
-    s->B = n > 1 ? s->shape[n - 2] : 1;
-    s->outer = 1;
-    for (int d = 0; d < n - 2; d++) s->outer *= s->shape[d];
-    return FNN_OK;
-}
-
-static fnn_status make_space(space *s, const fnn_tensor *q, const fnn_tensor *k, const fnn_tensor *v, const fnn_tensor *mask, bool gqa) {
-    *s = (space){.t = {*q, *k, *v}, .has_mask = mask != NULL};
-    if (mask) s->t[MASK] = *mask;
-    s->T = q->shape[q->ndim - 2];
-    s->D = q->shape[q->ndim - 1];
-    s->S = k->shape[k->ndim - 2];
-    s->E = v->shape[v->ndim - 1];
-    if (gqa) {
-        const int64_t hq = q->ndim > 2 ? q->shape[q->ndim - 3] : 1, hk = k->ndim > 2 ? k->shape[k->ndim - 3] : 1;
-        const int64_t hv = v->ndim > 2 ? v->shape[v->ndim - 3] : 1;
-        if (q->ndim < 3 || k->ndim < 3 || v->ndim < 3 || q->ndim == FNN_MAX_DIMS || hk == 0 || hq % hk != 0 || hv != hk)
-            return fnn_fail(FNN_ERR_RUNTIME, NAME ": enable_gqa: Number of heads in key and value must divide the number of heads in query, "
-                                             "found query %s, key %s, value %s", fnn_shape_of(q), fnn_shape_of(k), fnn_shape_of(v));
-        s->group = hq / hk;
-        split_heads(&s->t[Q], s->group);
-        split_heads(&s->t[K], 1);
-        split_heads(&s->t[V], 1);
-        if (mask) split_heads(&s->t[MASK], s->group);
-    }
-    return broadcast_leads(s);
-}
+#define NAME FNN_ATTENTION_NAME
 
 static fnn_status check(const fnn_tensor *q, const fnn_tensor *k, const fnn_tensor *v, const fnn_tensor *mask, const fnn_attrs *attrs) {
     FNN_TRY(fnn_want_float(NAME, "query", q));
@@ -133,78 +52,11 @@ static void interleave(fnn_tensor *t) {
     fnn_tensor_derive(t);
 }
 
-/* ---- tensors to fnn_attention ---- */
-
-/* Stride of t along leading dimension d of the space; 0 where it broadcasts. */
-static int64_t lead_stride(const space *s, const fnn_tensor *t, int d) {
-    const int p = d - (s->n - (t->ndim - 2));
-    return d < 0 || p < 0 || t->shape[p] == 1 ? 0 : t->stride[p];
-}
-/* Element offset of iteration `i` of the outer loop. */
-static int64_t outer_offset(const space *s, const fnn_tensor *t, int64_t i) {
-    int64_t offset = 0;
-    for (int d = before_group(s) - 3; d >= 0; d--) {
-        offset += i % s->shape[d] * lead_stride(s, t, d);
-        i /= s->shape[d];
-    }
-    return offset;
-}
-static fnn_attention_array array_of(const space *s, const fnn_tensor *t, int64_t i) {
-    const int n = before_group(s);
-    if (!t->data) return (fnn_attention_array){0};
-    return (fnn_attention_array){t->data + outer_offset(s, t, i) * fnn_itemsize[t->dtype], lead_stride(s, t, n - 2),
-                                 lead_stride(s, t, n - 1), s->group ? lead_stride(s, t, n) : 0, t->stride[t->ndim - 2]};
-}
-
-/* Everything but outputs, gradients and saved tensors, for iteration i of the outer loop. */
-static fnn_attention describe(const space *s, const fnn_attrs *attrs, int64_t i) {
-    fnn_attention a = {.B = s->B, .H = s->H, .G = group_size(s), .T = s->T, .S = s->S, .D = s->D, .E = s->E, .causal = attrs->v[1].i != 0};
-    const double wish = attrs->v[2].f;
-    a.scale = isnan(wish) ? 1 / sqrt((double)s->D) : wish;
-    a.q = array_of(s, &s->t[Q], i);
-    a.k = array_of(s, &s->t[K], i);
-    a.v = array_of(s, &s->t[V], i);
-    if (!s->has_mask) return a;
-    const fnn_tensor *m = &s->t[MASK];
-    const char *data = m->data + outer_offset(s, m, i) * fnn_itemsize[m->dtype];
-    if (m->dtype == FNN_BOOL) a.allowed = (const uint8_t *)data;
-    else a.mask = data;
-    const int n = before_group(s);
-    a.mask_b = lead_stride(s, m, n - 2);
-    a.mask_h = lead_stride(s, m, n - 1);
-    a.mask_g = s->group ? lead_stride(s, m, n) : 0;
-    a.mask_t = m->shape[m->ndim - 2] == 1 ? 0 : m->stride[m->ndim - 2];
-    a.mask_s = m->shape[m->ndim - 1] == 1 ? 0 : m->stride[m->ndim - 1];
-    return a;
-}
-
-/* Saved tensors: probabilities or lse in p, dropout's choice in keep; either may be NULL. */
-static void describe_saved(const space *s, const fnn_attrs *attrs, int64_t i, char *p, const uint8_t *keep, fnn_attention *a) {
-    const int64_t size = fnn_itemsize[s->t[Q].dtype], heads = i * s->heads / s->outer;
-    if (p && fnn_attention_keeps(s->T, s->S)) a->p = p + heads * s->S * fnn_attention_p_row(s->T) * size;
-    else if (p) a->lse = p + heads * s->T * size;
-    const double drop = attrs->v[0].f;
-    if (!keep || drop == 0) return;
-    a->keep = keep + heads * s->T * s->S;
-    /* as PyTorch: noise / (1 - p) in the tensor's type */
-    a->keep_scale = drop == 1 ? 0 : size == 4 ? (double)(1.0f / (float)(1 - drop)) : 1 / (1 - drop);
-}
-
-static double work_ns(const space *s, double products) {
+static double work_ns(const fnn_space *s, double products) {
     const double scores = (double)s->heads * (double)s->T * (double)s->S;
     return scores * ((double)(s->D + s->E) * products + 20) * (s->t[Q].dtype == FNN_F32 ? 0.013 : 0.026);
 }
 
-/* Replaces operands whose last dimension is not contiguous by copies; those are to be released. */
-static fnn_status straighten(space *s, const fnn_tensor *const *in, fnn_tensor *copies) {
-    for (int i = Q; i <= V; i++) {
-        if (in[i]->stride[in[i]->ndim - 1] == 1 || in[i]->shape[in[i]->ndim - 1] <= 1) continue;
-        FNN_TRY(fnn_contiguous(&copies[i], in[i]));
-        s->t[i] = copies[i];
-        if (s->group) split_heads(&s->t[i], i == Q ? s->group : 1);
-    }
-    return FNN_OK;
-}
 static void release(fnn_tensor *t, int n) {
     for (int i = 0; i < n; i++) fnn_tensor_unref(&t[i]);
 }
@@ -223,9 +75,9 @@ static fnn_status make_room(fnn_tensor *t, int dtype, int64_t heads, int64_t row
 
 static fnn_status plan_attention(fnn_call *c) {
     const fnn_tensor *q = c->in[Q];
-    space s;
+    fnn_space s;
     FNN_TRY(check(q, c->in[K], c->in[V], c->in[MASK], c->attrs));
-    FNN_TRY(make_space(&s, q, c->in[K], c->in[V], c->in[MASK], c->attrs->v[3].i != 0));
+    FNN_TRY(fnn_space_make(&s, q, c->in[K], c->in[V], c->in[MASK], c->attrs->v[3].i != 0));
     int64_t shape[FNN_MAX_DIMS];
     int n = 0;
     for (int d = 0; d < s.n; d++)
@@ -257,17 +109,17 @@ static uint8_t *draw_keep(fnn_call *c) {
 }
 
 static fnn_status forward_attention(fnn_call *c) {
-    space s;
+    fnn_space s;
     fnn_tensor copies[MASK] = {0};
-    FNN_TRY(make_space(&s, c->in[Q], c->in[K], c->in[V], c->in[MASK], c->attrs->v[3].i != 0));
-    fnn_status status = straighten(&s, c->in, copies);
+    FNN_TRY(fnn_space_make(&s, c->in[Q], c->in[K], c->in[V], c->in[MASK], c->attrs->v[3].i != 0));
+    fnn_status status = fnn_space_straighten(&s, c->in, copies);
     fnn_tensor out = *c->out;
-    if (s.group) split_heads(&out, s.group);
+    if (s.group) fnn_space_split_heads(&out, s.group);
     const uint8_t *keep = status ? NULL : draw_keep(c);
     for (int64_t i = 0; i < s.outer && !status; i++) {
-        fnn_attention a = describe(&s, c->attrs, i);
-        a.o = array_of(&s, &out, i);
-        describe_saved(&s, c->attrs, i, c->save ? c->extra[0].data : NULL, keep, &a);
+        fnn_attention a = fnn_space_describe(&s, c->attrs, i);
+        a.o = fnn_space_array(&s, &out, i);
+        fnn_space_describe_saved(&s, c->attrs, i, c->save ? c->extra[0].data : NULL, keep, &a);
         (out.dtype == FNN_F32 ? fnn_attention_forward_f32 : fnn_attention_forward_f64)(&a, c->scratch);
     }
     release(copies, MASK);
@@ -284,10 +136,10 @@ typedef struct gradient {
     bool broadcast;
 } gradient;
 
-static bool is_broadcast(const space *s, int i) {
+static bool is_broadcast(const fnn_space *s, int i) {
     int64_t leads = 1;
     for (int d = 0; d < s->t[i].ndim - 2; d++) leads *= s->t[i].shape[d];
-    return i == MASK || leads * (i == Q ? 1 : group_size(s)) != s->heads;
+    return i == MASK || leads * (i == Q ? 1 : fnn_space_group_size(s)) != s->heads;
 }
 
 /* q, k and v lie side by side in memory, (B,T,[q k v]): what splitting the result of one projection gives. */
@@ -321,7 +173,7 @@ static fnn_status make_columns(const fnn_tensor *const *in, gradient *g) {
     return FNN_OK;
 }
 
-static fnn_status make_gradient(const space *s, int i, const fnn_tensor *in, gradient *g) {
+static fnn_status make_gradient(const fnn_space *s, int i, const fnn_tensor *in, gradient *g) {
     g->broadcast = is_broadcast(s, i);
     if (g->broadcast) {
         int64_t shape[FNN_MAX_DIMS];
@@ -334,12 +186,12 @@ static fnn_status make_gradient(const space *s, int i, const fnn_tensor *in, gra
         FNN_TRY(fnn_empty_as(&g->own, in, 1));
     }
     g->view = g->own;
-    if (s->group && !g->broadcast) split_heads(&g->view, i == Q ? s->group : 1);
+    if (s->group && !g->broadcast) fnn_space_split_heads(&g->view, i == Q ? s->group : 1);
     return FNN_OK;
 }
 
 /* dx = the gradient, summed over what operand i was broadcast along */
-static fnn_status give_gradient(const space *s, int i, gradient *g, const fnn_geom *geom, fnn_tensor *dx) {
+static fnn_status give_gradient(const fnn_space *s, int i, gradient *g, const fnn_geom *geom, fnn_tensor *dx) {
     if (!g->broadcast) {
         *dx = g->own;
         g->own = (fnn_tensor){0};
@@ -354,24 +206,24 @@ static fnn_status give_gradient(const space *s, int i, gradient *g, const fnn_ge
     return status;
 }
 
-static void run_backward(fnn_backcall *b, const space *s, const fnn_tensor *dy, const gradient *g, void *scratch) {
+static void run_backward(fnn_backcall *b, const fnn_space *s, const fnn_tensor *dy, const gradient *g, void *scratch) {
     fnn_tensor grad = *dy;
-    if (s->group) split_heads(&grad, s->group);
+    if (s->group) fnn_space_split_heads(&grad, s->group);
     const int64_t size = fnn_itemsize[grad.dtype];
     const uint8_t *keep = (const uint8_t *)b->extra[1].data;
     for (int64_t i = 0; i < s->outer; i++) {
-        fnn_attention a = describe(s, b->attrs, i);
-        describe_saved(s, b->attrs, i, b->extra[0].data, keep, &a);
-        a.d_o = array_of(s, &grad, i);
-        a.dq = array_of(s, &g[Q].view, i);
-        a.dk = array_of(s, &g[K].view, i);
-        a.dv = array_of(s, &g[V].view, i);
+        fnn_attention a = fnn_space_describe(s, b->attrs, i);
+        fnn_space_describe_saved(s, b->attrs, i, b->extra[0].data, keep, &a);
+        a.d_o = fnn_space_array(s, &grad, i);
+        a.dq = fnn_space_array(s, &g[Q].view, i);
+        a.dk = fnn_space_array(s, &g[K].view, i);
+        a.dv = fnn_space_array(s, &g[V].view, i);
         if (g[MASK].own.data) a.dmask = g[MASK].own.data + i * (s->heads / s->outer) * s->T * s->S * size;
         (grad.dtype == FNN_F32 ? fnn_attention_backward_f32 : fnn_attention_backward_f64)(&a, scratch);
     }
 }
 
-static fnn_status make_gradients(fnn_backcall *b, const space *s, const fnn_tensor *const *in, gradient *g) {
+static fnn_status make_gradients(fnn_backcall *b, const fnn_space *s, const fnn_tensor *const *in, gradient *g) {
     bool whole = true;
     for (int i = Q; i <= V; i++) whole &= b->need[i] && !is_broadcast(s, i);
     if (whole && are_columns(in)) FNN_TRY(make_columns(in, g));
@@ -382,11 +234,11 @@ static fnn_status make_gradients(fnn_backcall *b, const space *s, const fnn_tens
 
 static fnn_status back_attention(fnn_backcall *b) {
     const fnn_tensor *mask = b->in_geom[MASK].ndim == 255 ? NULL : &b->in[MASK], *in[MASK] = {&b->in[Q], &b->in[K], &b->in[V]};
-    space s;
-    FNN_TRY(make_space(&s, in[Q], in[K], in[V], mask, b->attrs->v[3].i != 0));
+    fnn_space s;
+    FNN_TRY(fnn_space_make(&s, in[Q], in[K], in[V], mask, b->attrs->v[3].i != 0));
     fnn_tensor copies[MASK] = {0}, dy = {0};
     gradient g[OPERANDS] = {0};
-    fnn_status status = straighten(&s, in, copies);
+    fnn_status status = fnn_space_straighten(&s, in, copies);
     const bool even = b->dy[0]->stride[b->dy[0]->ndim - 1] == 1;
     if (!status && !even) status = fnn_contiguous(&dy, b->dy[0]);
     if (!status) status = make_gradients(b, &s, in, g);
