@@ -61,7 +61,7 @@ int fnn_as_int(PyObject *o, int64_t *value) {
 }
 
 /* One of several sizes: torch raises TypeError there, and names the place. */
-static int nth_int(PyObject *o, Py_ssize_t i, int64_t *value) {
+int fnn_nth_int(PyObject *o, Py_ssize_t i, int64_t *value) {
     if (!fnn_as_int(o, value)) return 0;
     if (PyErr_ExceptionMatches(PyExc_ValueError))
         PyErr_Format(PyExc_TypeError, "failed to unpack the object at pos %zd: Overflow when unpacking long long", i + 1);
@@ -100,7 +100,7 @@ int fnn_as_ints(PyObject *o, fnn_ints *list) {
         return -1;
     }
     for (Py_ssize_t i = 0; i < n; i++)
-        if (nth_int(PySequence_Fast_GET_ITEM(o, i), i, &list->v[i])) return -1;
+        if (fnn_nth_int(PySequence_Fast_GET_ITEM(o, i), i, &list->v[i])) return -1;
     list->n = n;
     return 0;
 }
@@ -229,8 +229,7 @@ int fnn_opt_bool(const char *function, const char *name, PyObject *o, bool *valu
 }
 
 int fnn_opt_double(const char *function, const char *name, PyObject *o, double *value) {
-    if (!o || o == Py_None) return 0;
-    if (!fnn_as_double(o, value)) return 0;
+    if (!o || !fnn_as_double(o, value)) return 0;
     if (PyErr_ExceptionMatches(PyExc_TypeError))
         PyErr_Format(PyExc_TypeError, "%s(): argument '%s' must be float, not %.100s", function, name, Py_TYPE(o)->tp_name);
     return -1;

@@ -76,23 +76,35 @@ static PyObject *method_t(PyObject *self, PyObject *unused) {
 
 /* ---- looking ---- */
 
+static const char *const dim_name[] = {"dim", NULL};
+static const char *const format_name[] = {"*", "memory_format", NULL};
+
+/* The arguments of a method that takes memory_format= at most. 0 or -1. */
+static int only_format(const char *function, PyObject *const *args, Py_ssize_t n, PyObject *kwnames) {
+    PyObject *format;
+    bool rows;
+    if (fnn_sort_args(function, format_name, args, n, kwnames, &format)) return -1;
+    return format && format != Py_None ? fnn_as_memory_format(function, format, &rows) : 0;
+}
+
 static PyObject *method_size(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *kwnames) {
     const fnn_tensor *t = TENSOR(self);
-    Py_ssize_t total = n + (kwnames ? PyTuple_GET_SIZE(kwnames) : 0);
-    if (total == 0 || args[0] == Py_None) return fnn_size_new(t->ndim, t->shape);
+    PyObject *given = n == 1 ? args[0] : NULL; /* the common case */
+    if ((n > 1 || kwnames) && fnn_sort_args("size", dim_name, args, n, kwnames, &given)) return NULL;
+    if (!given || given == Py_None) return fnn_size_new(t->ndim, t->shape);
     int64_t dim;
-    if (total > 1) return PyErr_SetString(PyExc_TypeError, "size(): takes at most one argument, dim"), NULL;
-    if (fnn_as_int(args[0], &dim)) return NULL;
+    if (fnn_as_int(given, &dim)) return NULL;
     fnn_status status = fnn_wrap_dim("size", &dim, t->ndim);
     if (!status && !t->ndim) status = fnn_fail(FNN_ERR_INDEX, "size: Dimension specified as %lld but tensor has no dimensions", (long long)dim);
     return status ? fnn_raise(status) : PyLong_FromLongLong(t->shape[dim]);
 }
 static PyObject *method_stride(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *kwnames) {
     const fnn_tensor *t = TENSOR(self);
-    Py_ssize_t total = n + (kwnames ? PyTuple_GET_SIZE(kwnames) : 0);
-    if (total) {
+    PyObject *given;
+    if (fnn_sort_args("stride", dim_name, args, n, kwnames, &given)) return NULL;
+    if (given && given != Py_None) {
         int64_t dim;
-        if (fnn_as_int(args[0], &dim)) return NULL;
+        if (fnn_as_int(given, &dim)) return NULL;
         fnn_status status = fnn_wrap_dim("stride", &dim, t->ndim);
         return status ? fnn_raise(status) : PyLong_FromLongLong(t->stride[dim]);
     }
@@ -110,8 +122,8 @@ static PyObject *method_storage_offset(PyObject *self, PyObject *unused) {
     const fnn_tensor *t = TENSOR(self);
     return PyLong_FromLongLong(t->storage ? (t->data - t->storage->data) / fnn_itemsize[t->dtype] : 0);
 }
-static PyObject *method_is_contiguous(PyObject *self, PyObject *args, PyObject *kwargs) {
-    (void)args, (void)kwargs;
+static PyObject *method_is_contiguous(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *kwnames) {
+    if ((n || kwnames) && only_format("is_contiguous", args, n, kwnames)) return NULL;
     return PyBool_FromLong(TENSOR(self)->contiguous);
 }
 static PyObject *method_is_floating_point(PyObject *self, PyObject *unused) {
@@ -119,8 +131,17 @@ static PyObject *method_is_floating_point(PyObject *self, PyObject *unused) {
     return PyBool_FromLong(fnn_dtype_is_float(TENSOR(self)->dtype));
 }
 static PyObject *method_is_complex(PyObject *self, PyObject *unused) { return get_false(self, unused); }
-static PyObject *method_self(PyObject *self, PyObject *args, PyObject *kwargs) { /* cpu(), pin_memory(): already there */
-    (void)args, (void)kwargs;
+static PyObject *method_cpu(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *kwnames) { /* it is there */
+    return only_format("cpu", args, n, kwnames) ? NULL : Py_NewRef(self);
+}
+/* Nothing copies to another device, so any memory will do. */
+static PyObject *method_pin_memory(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *kwnames) {
+    static const char *const names[] = {"device", NULL};
+    PyObject *device;
+    return fnn_sort_args("pin_memory", names, args, n, kwnames, &device) || fnn_as_device(device) ? NULL : Py_NewRef(self);
+}
+static PyObject *method_share_memory_(PyObject *self, PyObject *unused) {
+    (void)unused;
     return Py_NewRef(self);
 }
 static PyObject *method_is_inference(PyObject *self, PyObject *unused) {
@@ -140,16 +161,9 @@ static PyObject *to_dtype(PyObject *self, int dtype, bool copy) {
     return status ? fnn_raise(status) : fnn_wrap_as(fnn_result_type(&self, 1), &out);
 }
 
-/* float() and its kin take memory_format= at most. */
-static PyObject *to_named(PyObject *self, PyObject *args, const char *name, int dtype) {
-    if (PyTuple_GET_SIZE(args))
-        return PyErr_Format(PyExc_TypeError, "%s() takes 0 positional arguments but %zd were given", name, PyTuple_GET_SIZE(args)), NULL;
-    return to_dtype(self, dtype, false);
-}
-#define TO_METHOD(name, dtype)                                                         \
-    static PyObject *method_##name(PyObject *self, PyObject *args, PyObject *kwargs) { \
-        (void)kwargs;                                                                  \
-        return to_named(self, args, #name, dtype);                                     \
+#define TO_METHOD(name, dtype)                                                                                        \
+    static PyObject *method_##name(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *kwnames) {          \
+        return (n || kwnames) && only_format(#name, args, n, kwnames) ? NULL : to_dtype(self, dtype, false);          \
     }
 TO_METHOD(float, FNN_F32)
 TO_METHOD(double, FNN_F64)
@@ -215,24 +229,27 @@ static PyObject *method_type(PyObject *self, PyObject *const *args, Py_ssize_t n
     return to_dtype(self, dtype, false);
 }
 
-static PyObject *method_cuda(PyObject *self, PyObject *args, PyObject *kwargs) {
-    (void)self, (void)args, (void)kwargs;
+static PyObject *method_cuda(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *kwnames) {
+    static const char *const names[] = {"device", "non_blocking", "*", "memory_format", NULL};
+    (void)self;
+    PyObject *g[3];
+    int64_t number;
+    bool flag;
+    if (fnn_sort_args("cuda", names, args, n, kwnames, g) || fnn_opt_bool("cuda", "non_blocking", g[1], &flag)) return NULL;
+    if (g[0] && (PyLong_Check(g[0]) ? fnn_as_int(g[0], &number) : fnn_as_device(g[0]))) return NULL;
     return PyErr_SetString(PyExc_AssertionError, "cuda: Torch not compiled with CUDA enabled; fastnn computes on the CPU"), NULL;
 }
 
-#define KW(name) {#name, (PyCFunction)(void (*)(void))method_##name, METH_VARARGS | METH_KEYWORDS, NULL}
 #define FAST(name) {#name, (PyCFunction)(void (*)(void))method_##name, METH_FASTCALL | METH_KEYWORDS, NULL}
 #define NOARGS(name) {#name, method_##name, METH_NOARGS, NULL}
 PyMethodDef fnn_tensor_methods[] = {
-    FAST(size), FAST(stride), FAST(to), FAST(type), NOARGS(dim), NOARGS(numel), NOARGS(storage_offset), NOARGS(t), KW(is_contiguous),
-    NOARGS(is_floating_point), NOARGS(is_complex), NOARGS(is_inference), KW(float), KW(double), KW(long), KW(int), KW(byte), KW(bool), KW(cuda),
+    FAST(size), FAST(stride), FAST(to), FAST(type), NOARGS(dim), NOARGS(numel), NOARGS(storage_offset), NOARGS(t), FAST(is_contiguous),
+    NOARGS(is_floating_point), NOARGS(is_complex), NOARGS(is_inference), FAST(float), FAST(double), FAST(long), FAST(int), FAST(byte), FAST(bool), FAST(cuda),
+    FAST(cpu), FAST(pin_memory), NOARGS(share_memory_),
     {"split", (PyCFunction)(void (*)(void))fnn_split_method, METH_FASTCALL | METH_KEYWORDS, NULL},
     {"type_as", method_type_as, METH_O, NULL},
     {"nelement", method_numel, METH_NOARGS, NULL},
     {"ndimension", method_dim, METH_NOARGS, NULL},
-    {"cpu", (PyCFunction)(void (*)(void))method_self, METH_VARARGS | METH_KEYWORDS, NULL},
-    {"pin_memory", (PyCFunction)(void (*)(void))method_self, METH_VARARGS | METH_KEYWORDS, NULL},
-    {"share_memory_", (PyCFunction)(void (*)(void))method_self, METH_VARARGS | METH_KEYWORDS, NULL},
     {NULL, NULL, 0, NULL}};
 
 #define RO(name) {#name, get_##name, NULL, NULL, NULL}

@@ -4,6 +4,7 @@
  * Python dicts held by metas and nodes; the graph knows them as opaque objects. */
 #include <string.h>
 
+#include "args.h"
 #include "autograd.h"
 
 /* ---- grad ---- */
@@ -75,7 +76,12 @@ int fnn_set_requires_grad_attr(PyObject *self, PyObject *value, void *unused) {
     return status ? (fnn_raise(status), -1) : 0;
 }
 static PyObject *method_requires_grad_(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *kwnames) {
-    PyObject *on = n + (kwnames ? PyTuple_GET_SIZE(kwnames) : 0) ? args[0] : Py_True;
+    static const char *const names[] = {"requires_grad", NULL};
+    PyObject *on;
+    if (fnn_sort_args("requires_grad_", names, args, n, kwnames, &on)) return NULL;
+    if (!on) on = Py_True;
+    if (!PyBool_Check(on))
+        return PyErr_Format(PyExc_TypeError, "requires_grad_(): argument 'requires_grad' must be bool, not %.100s", Py_TYPE(on)->tp_name), NULL;
     return fnn_set_requires_grad_attr(self, on, NULL) ? NULL : Py_NewRef(self);
 }
 PyObject *fnn_get_is_leaf(PyObject *self, void *unused) {

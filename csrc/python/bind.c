@@ -170,13 +170,26 @@ static int bind_varargs(const fnn_param *p, fnn_frame *f, PyObject *const *args,
         PyErr_Format(PyExc_RuntimeError, "%U: found %zd sizes, wanted at most %d", p->name, n, FNN_MAX_DIMS);
         return -1;
     }
-    for (Py_ssize_t i = 0; i < n; i++) {
+    for (Py_ssize_t i = 0; i < n; i++)
         if (!is_integer(args[i])) return 0;
-        if (fnn_as_int(args[i], &list->v[i])) return -1;
-    }
+    for (Py_ssize_t i = 0; i < n; i++)
+        if (fnn_nth_int(args[i], i, &list->v[i])) return -1;
     list->n = n;
     return 1;
 }
+
+/* Whether an argument after parameter i is missing: that is said before a number that is too large. */
+static bool lacks_more(const fnn_signature *s, int i, Py_ssize_t nargs, PyObject *kwnames) {
+    for (i++; i < s->n_params; i++) {
+        const fnn_param *p = &s->params[i];
+        bool given = p->has_default || (i < nargs && i < s->n_positional);
+        for (Py_ssize_t k = 0; kwnames && k < PyTuple_GET_SIZE(kwnames) && !given; k++) given = same_name(PyTuple_GET_ITEM(kwnames, k), p->name);
+        if (!given) return true;
+    }
+    return false;
+}
+
+static bool too_large(void) { return PyErr_ExceptionMatches(PyExc_ValueError) || PyErr_ExceptionMatches(PyExc_OverflowError); }
 
 int fnn_signature_bind(const fnn_signature *s, fnn_frame *f, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames) {
     f->signature = s;
@@ -210,7 +223,9 @@ int fnn_signature_bind(const fnn_signature *s, fnn_frame *f, PyObject *const *ar
         }
         if (ok <= 0) {
             fnn_frame_clear(f);
-            return ok;
+            if (!ok || !too_large() || !lacks_more(s, i, nargs, kwnames)) return ok;
+            PyErr_Clear();
+            return 0;
         }
     }
     if (nargs > s->n_positional || used < n_keywords) {

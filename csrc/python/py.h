@@ -76,6 +76,7 @@ typedef struct fnn_number_slot {
 } fnn_number_slot;
 int fnn_as_number(PyObject *o, fnn_number_slot *slot);
 int fnn_as_int(PyObject *o, int64_t *value);            /* __index__; accepts 0-d integer tensors */
+int fnn_nth_int(PyObject *o, Py_ssize_t i, int64_t *value); /* the i-th of several */
 int fnn_as_ints(PyObject *o, fnn_ints *list);           /* tuple, list, Size; an int gives a list of one */
 int fnn_as_double(PyObject *o, double *value);
 int fnn_as_dtype(PyObject *o, int *code);               /* dtype object, Python type (float, int, bool); None: -1 */

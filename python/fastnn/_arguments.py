@@ -8,6 +8,8 @@ Read next: _composed/__init__.py, which wraps every composed function in this.
 from __future__ import annotations
 
 import functools
+import operator
+from inspect import signature
 from typing import Any, TypeVar
 
 from . import _C
@@ -15,7 +17,6 @@ from . import _C
 F = TypeVar("F", bound=Any)
 
 _Tensor = _C.Tensor
-_NONE = type(None)
 # The types that fit at first sight; subclasses and foreign scalars are looked at more closely in _fits.
 _EXACT: dict[str, frozenset[type]] = {
     "Tensor": frozenset({_Tensor}),
@@ -24,13 +25,20 @@ _EXACT: dict[str, frozenset[type]] = {
     "bool": frozenset({bool}),
     "str": frozenset({str}),
     "dtype": frozenset({_C.dtype}),
+    "None": frozenset({type(None)}),
     "Sequence[Tensor]": frozenset(),
     "Sequence[int]": frozenset(),
 }
-_EXACT.update({f"{word} | None": types | {_NONE} for word, types in list(_EXACT.items())})
 # Read by `if` in PyTorch's own Python, so anything goes.
 _FREE = {"inplace", "training", "size_average", "reduce"}
-_WANTED = {"Sequence[Tensor]": "tuple of Tensors", "Sequence[int]": "tuple of ints"}
+_WANTED = {"Sequence[Tensor]": "tuple of Tensors", "Sequence[int]": "tuple of ints", "float": "Number"}
+_LOWEST, _HIGHEST = -(2**63), 2**63 - 1
+
+
+def _exact(word: str) -> frozenset[type] | None:
+    """The types that an annotation names, or None if it names something that is not in _EXACT."""
+    parts = [_EXACT.get(part) for part in word.split(" | ")]
+    return None if None in parts else frozenset().union(*parts)  # type: ignore[arg-type]
 
 
 def _from_numpy(value: Any) -> bool:
@@ -40,11 +48,19 @@ def _from_numpy(value: Any) -> bool:
 def _is_int(value: Any) -> bool:
     if isinstance(value, _Tensor):
         return value.numel() == 1 and not value.is_floating_point() and value.dtype is not _C.bool
-    return hasattr(type(value), "__index__") and not isinstance(value, bool)
+    try:
+        return not isinstance(value, bool) and operator.index(value) is not None
+    except Exception:  # noqa: BLE001  (whatever its __index__ raises: it is no integer)
+        return False
 
 
 def _fits(word: str, value: Any) -> bool:
-    word = word.removesuffix(" | None")
+    return any(_fits_one(part, value) for part in word.split(" | "))
+
+
+def _fits_one(word: str, value: Any) -> bool:
+    if type(value) in _EXACT[word]:
+        return True
     if word == "Tensor":
         return isinstance(value, _Tensor)
     if word == "int":
@@ -64,6 +80,12 @@ def _fits(word: str, value: Any) -> bool:
     return False
 
 
+def _too_big(function: str, argument: str, word: str) -> Exception:
+    """torch's classes: a size or a dimension is a ValueError, a number that stands for a tensor an OverflowError."""
+    kind = OverflowError if "float" in word else ValueError
+    return kind(f"{function}(): argument {argument!r}: Overflow when unpacking long long, found more than 64 bits")
+
+
 def _refuse(function: str, argument: str, position: int | None, word: str, value: Any) -> TypeError:
     word = word.removesuffix(" | None")
     if word == "Sequence[Tensor]" and isinstance(value, (list, tuple)):
@@ -72,9 +94,8 @@ def _refuse(function: str, argument: str, position: int | None, word: str, value
             f"{function}(): expected Tensor as element {at} of {argument!r}, but got {type(value[at]).__name__}"
         )
     place = "" if position is None else f" (position {position + 1})"
-    return TypeError(
-        f"{function}(): argument {argument!r}{place} must be {_WANTED.get(word, word)}, not {type(value).__name__}"
-    )
+    wanted = word if word == "float" else " or ".join(_WANTED.get(part, part) for part in word.split(" | "))
+    return TypeError(f"{function}(): argument {argument!r}{place} must be {wanted}, not {type(value).__name__}")
 
 
 def tensors_of(function: str, args: tuple[Any, ...]) -> list[Any]:
@@ -83,6 +104,16 @@ def tensors_of(function: str, args: tuple[Any, ...]) -> list[Any]:
     if not _fits("Sequence[Tensor]", found):
         raise _refuse(function, "tensors", None, "Sequence[Tensor]", found)
     return found
+
+
+def ints_of(function: str, values: Any) -> list[int]:
+    """A list or tuple of ints as Python's own."""
+    for i, value in enumerate(values):
+        if not _is_int(value):
+            raise TypeError(f"{function}(): expected a tuple of ints, found {type(value).__name__} at place {i + 1}")
+        if not _LOWEST <= operator.index(value) <= _HIGHEST:
+            raise TypeError(f"{function}(): failed to unpack the object at pos {i + 1}: more than 64 bits")
+    return [operator.index(value) for value in values]
 
 
 def checked(function: F) -> F:
@@ -96,24 +127,36 @@ def checked(function: F) -> F:
         n: "Any" if n in _FREE else notes.get(n, "Any")
         for n in code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
     }
-    words = [by_name[n] for n in names]
-    exact = [_EXACT.get(w) for w in words]
+    exact_by_name = {n: _exact(w) for n, w in by_name.items()}
+    exact = [exact_by_name[n] for n in names]
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         for types, value in zip(exact, args):  # noqa: B905  (a surplus argument is the function's own TypeError)
-            if types is not None and type(value) not in types:
-                _look_closely(args)
-                break
+            if types is not None:
+                found = type(value)
+                if found not in types or (found is int and not _LOWEST <= value <= _HIGHEST):
+                    _look_closely(args, kwargs)
+                    break
         for name, value in kwargs.items():
-            types = _EXACT.get(by_name.get(name, "Any"))
-            if types is not None and type(value) not in types and not _fits(by_name[name], value):
-                raise _refuse(shown, name, None, by_name[name], value)
+            types = exact_by_name.get(name)
+            if types is not None and (type(value) not in types or type(value) is int):
+                _look_closely(args, kwargs)
+                break
         return function(*args, **kwargs)
 
-    def _look_closely(args: tuple[Any, ...]) -> None:
-        for i, (types, value) in enumerate(zip(exact, args)):  # noqa: B905
-            if types is not None and type(value) not in types and not _fits(words[i], value):
-                raise _refuse(shown, names[i], i, words[i], value)
+    def _look_closely(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Types first, of all arguments, then sizes, as torch does."""
+        given = [(n, i, v) for i, (n, v) in enumerate(zip(names, args))]  # noqa: B905
+        known = [g for g in [*given, *((n, None, v) for n, v in kwargs.items())] if exact_by_name.get(g[0]) is not None]
+        for name, position, value in known:
+            if not _fits(by_name[name], value):
+                raise _refuse(shown, name, position, by_name[name], value)
+        for name, _, value in known:
+            word = by_name[name]
+            counts = "Tensor" in word or "float" not in word  # a float of its own is as large as it likes
+            if type(value) is int and counts and not _LOWEST <= value <= _HIGHEST:
+                signature(inner).bind(*args, **kwargs)  # one that is missing comes first
+                raise _too_big(shown, name, word)
 
     return call  # type: ignore[return-value]

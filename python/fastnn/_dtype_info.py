@@ -20,6 +20,10 @@ def _name(dtype: Any) -> str:
     return str(dtype).removeprefix("torch.")
 
 
+def _one_dtype(type: Any) -> Any:  # noqa: A002
+    return type
+
+
 class finfo:  # noqa: N801  (the name scripts use)
     """Limits of a floating-point dtype: ``bits eps max min tiny smallest_normal resolution dtype``.
 
@@ -27,8 +31,8 @@ class finfo:  # noqa: N801  (the name scripts use)
         TypeError: the dtype is not a floating-point one.
     """
 
-    def __init__(self, type: Any = None) -> None:  # noqa: A002
-        self.dtype = _name(_C.get_default_dtype() if type is None else type)
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.dtype = _name(_one_dtype(*args, **kwargs) if args or kwargs else _C.get_default_dtype())
         if self.dtype not in _FLOATS:
             raise TypeError(f"torch.finfo() requires a floating point input type, found {self.dtype}. Use torch.iinfo.")
         self.bits, self.eps, self.max, self.tiny, self.resolution = _FLOATS[self.dtype]

@@ -6,14 +6,18 @@ tensor is made (csrc/python/args.c). Of the memory formats, ``contiguous_format`
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class _Named:
     """An object that is only a name; there is one of each, and pickling finds it again."""
 
     __slots__ = ("_name",)
 
-    def __init__(self, name: str) -> None:
-        self._name = name
+    _name: str
+
+    def __new__(cls, *args: object) -> _Named:
+        raise TypeError(f"cannot create 'torch.{cls.__name__}' instances")
 
     def __repr__(self) -> str:
         return f"torch.{self._name}"
@@ -36,10 +40,17 @@ class memory_format(_Named):  # noqa: N801
 
 layout.__module__ = memory_format.__module__ = "fastnn"
 
-strided = layout("strided")
-sparse_coo = layout("sparse_coo")
-sparse_csr = layout("sparse_csr")
-contiguous_format = memory_format("contiguous_format")
-preserve_format = memory_format("preserve_format")
-channels_last = memory_format("channels_last")
-channels_last_3d = memory_format("channels_last_3d")
+
+def _named(kind: type, name: str) -> Any:
+    only: Any = object.__new__(kind)
+    only._name = name
+    return only
+
+
+strided = _named(layout, "strided")
+sparse_coo = _named(layout, "sparse_coo")
+sparse_csr = _named(layout, "sparse_csr")
+contiguous_format = _named(memory_format, "contiguous_format")
+preserve_format = _named(memory_format, "preserve_format")
+channels_last = _named(memory_format, "channels_last")
+channels_last_3d = _named(memory_format, "channels_last_3d")

@@ -5,14 +5,18 @@ Read next: shape.py, which they are made of.
 
 from __future__ import annotations
 
+import operator
 from itertools import combinations as _combinations
 from itertools import combinations_with_replacement
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from fastnn import _C
 
+from .._arguments import tensors_of
 from ._registry import also, composed, function_only
-from .shape import atleast_1d, atleast_2d, atleast_3d, narrow, tensors_of, wrap
+from .shape import atleast_1d, atleast_2d, atleast_3d, wrap
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,25 +64,23 @@ also("concatenate")(concat)
 
 
 @composed
-def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
+def tensor_split(input: Tensor, indices_or_sections: int | Sequence[int] | Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     """Cut at indices, or into so many nearly equal parts."""
     if not input.dim():
         raise RuntimeError("tensor_split expected at least a 1-dimensional tensor, but got a tensor with 0 dims")
     dim = wrap(dim, input.dim())
     size = input.size(dim)
-    if isinstance(indices_or_sections, _Tensor):
-        indices_or_sections = indices_or_sections.tolist()
-    if isinstance(indices_or_sections, int):
-        n = indices_or_sections
+    given: Any = indices_or_sections.tolist() if isinstance(indices_or_sections, _Tensor) else indices_or_sections
+    if isinstance(given, (list, tuple)):
+        cuts = [0, *(min(max(i + size if i < 0 else i, 0), size) for i in map(operator.index, given)), size]
+    else:
+        n = operator.index(given)
         if n <= 0:
             raise RuntimeError(f"number of sections must be larger than 0, got {n}")
         each, extra = divmod(size, n)
-        cuts = [0]
-        for i in range(n):
-            cuts.append(cuts[-1] + each + (i < extra))
-    else:
-        cuts = [0, *(min(max(i + size if i < 0 else i, 0), size) for i in indices_or_sections), size]
-    return tuple(narrow(input, dim, a, max(b - a, 0)) for a, b in zip(cuts, cuts[1:], strict=False))
+        sizes = np.repeat([each + 1, each], [extra, n - extra])  # more than memory holds is a MemoryError, at once
+        cuts = [0, *np.cumsum(sizes).tolist()]
+    return tuple(input.narrow(dim, a, max(b - a, 0)) for a, b in zip(cuts, cuts[1:], strict=False))
 
 
 def _even_split(name: str, input: Tensor, indices_or_sections: Any, least: int, dim: int) -> tuple[Tensor, ...]:
@@ -89,6 +91,7 @@ def _even_split(name: str, input: Tensor, indices_or_sections: Any, least: int, 
             f"{input.dim()} dimensions!"
         )
     n, size = indices_or_sections, input.size(dim)
+    n = n if isinstance(n, (list, tuple)) else operator.index(n)
     if isinstance(n, int) and (n == 0 or size % n):
         raise RuntimeError(
             f"torch.{name} attempted to split along dimension {dim}, but the size of the dimension {size} is not "
@@ -98,19 +101,19 @@ def _even_split(name: str, input: Tensor, indices_or_sections: Any, least: int, 
 
 
 @composed
-def hsplit(input: Tensor, indices_or_sections: Any) -> tuple[Tensor, ...]:
+def hsplit(input: Tensor, indices_or_sections: int | Sequence[int]) -> tuple[Tensor, ...]:
     """Cut along the second dimension (the first of a vector), at indices or into so many equal parts."""
     return _even_split("hsplit", input, indices_or_sections, 1, 0 if input.dim() == 1 else 1)
 
 
 @composed
-def vsplit(input: Tensor, indices_or_sections: Any) -> tuple[Tensor, ...]:
+def vsplit(input: Tensor, indices_or_sections: int | Sequence[int]) -> tuple[Tensor, ...]:
     """Cut along the first dimension, at indices or into so many equal parts."""
     return _even_split("vsplit", input, indices_or_sections, 2, 0)
 
 
 @composed
-def dsplit(input: Tensor, indices_or_sections: Any) -> tuple[Tensor, ...]:
+def dsplit(input: Tensor, indices_or_sections: int | Sequence[int]) -> tuple[Tensor, ...]:
     """Cut along the third dimension, at indices or into so many equal parts."""
     return _even_split("dsplit", input, indices_or_sections, 3, 2)
 
@@ -118,7 +121,7 @@ def dsplit(input: Tensor, indices_or_sections: Any) -> tuple[Tensor, ...]:
 @function_only
 def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple[Tensor, ...]:
     """Coordinate grids of vectors; indexing is "ij" (default) or "xy"."""
-    parts = tensors_of(tensors)
+    parts = tensors_of("meshgrid", tensors)
     if indexing not in (None, "ij", "xy"):
         raise RuntimeError(f'torch.meshgrid: indexing must be one of "xy" or "ij", but received: {indexing}')
     if not parts:
@@ -141,6 +144,9 @@ def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple[Tensor, ...]:
 @function_only
 def cartesian_prod(*tensors: Any) -> Tensor:
     """All combinations of the vectors' elements, as rows."""
+    for t in tensors_of("cartesian_prod", (tensors,)):
+        if t.dim() != 1:
+            raise RuntimeError(f"cartesian_prod: expected vectors, found a tensor of {t.dim()} dimensions")
     if len(tensors) == 1:
         return tensors[0]
     return _C.stack([g.reshape(-1) for g in meshgrid(*tensors)], 1)
@@ -159,7 +165,10 @@ def combinations(input: Tensor, r: int = 2, with_replacement: bool = False) -> T
 @function_only
 def block_diag(*tensors: Any) -> Tensor:
     """Matrices along the diagonal of a zero matrix."""
-    parts = [atleast_2d(t) for t in tensors]
+    parts = [atleast_2d(t) for t in tensors_of("block_diag", (tensors,))] or [_C.zeros((1, 0))]
+    for t in parts:
+        if t.dim() > 2:
+            raise RuntimeError(f"block_diag: expected tensors of at most 2 dimensions, found {t.dim()}")
     width = sum(t.size(1) for t in parts)
     rows, at = [], 0
     for t in parts:

@@ -159,7 +159,7 @@ def _quantile(
 
 @composed
 def quantile(
-    input: Tensor, q: Any, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear"
+    input: Tensor, q: float | Tensor, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear"
 ) -> Tensor:
     """The q-th quantiles (0..1) along dim, or of all elements."""
     return _quantile("quantile", input, q, dim, keepdim, interpolation, False)
@@ -167,7 +167,7 @@ def quantile(
 
 @composed
 def nanquantile(
-    input: Tensor, q: Any, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear"
+    input: Tensor, q: float | Tensor, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear"
 ) -> Tensor:
     """quantile of what is not NaN."""
     return _quantile("nanquantile", input, q, dim, keepdim, interpolation, True)
@@ -267,7 +267,7 @@ def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Ten
 
 @composed
 def histogram(
-    input: Tensor, bins: Any = 100, *, range: Any = None, weight: Tensor | None = None, density: bool = False
+    input: Tensor, bins: int | Tensor = 100, *, range: Any = None, weight: Tensor | None = None, density: bool = False
 ) -> Any:
     """Counts (or sums of weights) in bins, and the bins' edges; density makes the integral one."""
     x = input.detach().numpy().reshape(-1)
@@ -324,7 +324,7 @@ def _search(name: str, edges: Any, values: Any, right: bool, out_int32: bool, si
 @function_only
 def searchsorted(
     sorted_sequence: Tensor,
-    input: Any,
+    input: Tensor | float,
     *,
     out_int32: bool = False,
     right: bool = False,
@@ -338,7 +338,7 @@ def searchsorted(
 
 
 @function_only
-def bucketize(input: Any, boundaries: Tensor, *, out_int32: bool = False, right: bool = False) -> Tensor:
+def bucketize(input: Tensor | float, boundaries: Tensor, *, out_int32: bool = False, right: bool = False) -> Tensor:
     """The bucket of each value between sorted boundaries."""
     if boundaries.dim() != 1:
         raise RuntimeError(f"bucketize: boundaries has {boundaries.dim()} dimensions, expected 1")

@@ -89,7 +89,7 @@ def sinc(input: Tensor) -> Tensor:
 
 @in_place
 @composed
-def xlogy(input: Any, other: Any) -> Tensor:
+def xlogy(input: Tensor | float, other: Tensor | float) -> Tensor:
     """x log y, 0 where x is 0 (unless y is NaN)."""
     x = input if isinstance(input, _Tensor) else _C.tensor(float(input))
     y = other if isinstance(other, _Tensor) else _C.tensor(float(other))
@@ -170,7 +170,7 @@ also("arctan2")(atan2)
 
 @in_place
 @composed
-def copysign(input: Tensor, other: Any) -> Tensor:
+def copysign(input: Tensor, other: Tensor | float) -> Tensor:
     """|input| with the sign of other."""
     if not isinstance(other, _Tensor):
         other = _C.tensor(float(other), dtype=float_like(input).dtype)
@@ -195,7 +195,7 @@ def signbit(input: Tensor) -> Tensor:
 
 @in_place
 @composed
-def float_power(input: Any, exponent: Any) -> Tensor:
+def float_power(input: Tensor | float, exponent: Tensor | float) -> Tensor:
     """Power in float64."""
     base = input.to(_C.float64) if isinstance(input, _Tensor) else float(input)
     power = exponent.to(_C.float64) if isinstance(exponent, _Tensor) else float(exponent)
@@ -251,7 +251,7 @@ def equal(input: Tensor, other: Tensor) -> bool:
 
 
 @composed
-def rsub(input: Tensor, other: Any, *, alpha: float = 1) -> Tensor:
+def rsub(input: Tensor, other: Tensor | float, *, alpha: float = 1) -> Tensor:
     """other - alpha * input."""
     return other - (input if alpha == 1 else input * alpha)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from fastnn import _C
 
 from ._registry import composed, function_only, in_place, method_only
+from .shape import sizes_of
 
 if TYPE_CHECKING:
     from fastnn import Tensor, dtype
@@ -124,14 +125,14 @@ def positive(input: Tensor) -> Tensor:
 
 @in_place
 @composed
-def clamp_min(input: Tensor, min: Any) -> Tensor:
+def clamp_min(input: Tensor, min: Tensor | float) -> Tensor:
     """No element below min."""
     return _C.clamp(input, min=min)
 
 
 @in_place
 @composed
-def clamp_max(input: Tensor, max: Any) -> Tensor:
+def clamp_max(input: Tensor, max: Tensor | float) -> Tensor:
     """No element above max."""
     return _C.clamp(input, max=max)
 
@@ -169,7 +170,9 @@ def __reversed__(self: Tensor) -> Tensor:
 @method_only
 def sum_to_size(self: Tensor, *size: Any) -> Tensor:
     """Summed over the dimensions that broadcasting from `size` would add."""
-    shape = tuple(size[0]) if len(size) == 1 and not isinstance(size[0], int) else size
+    if not size:
+        raise TypeError("sum_to_size() missing 1 required positional argument: 'size'")
+    shape = sizes_of("sum_to_size", size)
     extra = self.dim() - len(shape)
     dims = [d for d in range(self.dim()) if d < extra or (shape[d - extra] == 1 and self.shape[d] != 1)]
     if extra < 0 or any(d not in dims and self.shape[d] != shape[d - extra] for d in range(max(extra, 0), self.dim())):

@@ -6,18 +6,20 @@
 from __future__ import annotations
 
 import math
-import operator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastnn import _C
 
+from .._arguments import ints_of
 from ._registry import also, composed, function_only, recorded_as
 from .pointwise import float_like
 from .shape import wrap
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from fastnn import Tensor
 
 _Tensor = _C.Tensor
@@ -27,10 +29,7 @@ def dims_of(x: Tensor, dim: Any) -> list[int]:
     """dim as a list of non-negative dimensions."""
     if dim is None or dim == () or dim == []:
         return list(range(x.dim()))
-    dims = list(dim) if isinstance(dim, (list, tuple)) else [dim]
-    if not all(hasattr(type(d), "__index__") and not isinstance(d, bool) for d in dims):
-        raise TypeError(f"argument 'dim' must be int or a tuple of ints, not {dim!r:.80}")
-    dims = [operator.index(d) for d in dims]
+    dims = ints_of("dim", dim if isinstance(dim, (list, tuple)) else [dim])
     bound = max(x.dim(), 1)
     for d in dims:
         if not -bound <= d < bound:
@@ -43,7 +42,12 @@ def dims_of(x: Tensor, dim: Any) -> list[int]:
 @composed
 @recorded_as("LinalgVectorNormBackward0")
 def norm(
-    input: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False, out: Any = None, dtype: Any = None
+    input: Tensor,
+    p: float | str | None = "fro",
+    dim: Any = None,
+    keepdim: bool = False,
+    out: Any = None,
+    dtype: Any = None,
 ) -> Tensor:
     """(sum |x|^p)^(1/p) over dims; p may be inf, -inf, 0, "fro" (2)."""
     x = input if dtype is None else input.to(dtype)
@@ -104,7 +108,12 @@ def _split_flag(dim: Any, unbiased: Any) -> tuple[Any, Any]:
 
 @function_only
 def var_mean(
-    input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None
+    input: Tensor,
+    dim: bool | int | Sequence[int] | None = None,
+    unbiased: Any = None,
+    keepdim: bool = False,
+    *,
+    correction: Any = None,
 ) -> tuple[Tensor, Tensor]:
     """Variance and mean over dims."""
     dim, unbiased = _split_flag(dim, unbiased)
@@ -115,7 +124,12 @@ def var_mean(
 
 @function_only
 def std_mean(
-    input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None
+    input: Tensor,
+    dim: bool | int | Sequence[int] | None = None,
+    unbiased: Any = None,
+    keepdim: bool = False,
+    *,
+    correction: Any = None,
 ) -> tuple[Tensor, Tensor]:
     """Standard deviation and mean over dims."""
     dim, unbiased = _split_flag(dim, unbiased)
@@ -125,7 +139,9 @@ def std_mean(
 
 
 @composed
-def nansum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+def nansum(
+    input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = False, *, dtype: Any = None
+) -> Tensor:
     """The sum, NaN counted as 0."""
     x = input if dtype is None else input.to(dtype)
     if x.is_floating_point():
@@ -134,7 +150,9 @@ def nansum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any 
 
 
 @composed
-def nanmean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+def nanmean(
+    input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = False, *, dtype: Any = None
+) -> Tensor:
     """The mean of what is not NaN."""
     x = input if dtype is None else input.to(dtype)
     dims = dims_of(x, dim)
@@ -143,7 +161,7 @@ def nanmean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any
 
 
 @composed
-def count_nonzero(input: Tensor, dim: Any = None) -> Tensor:
+def count_nonzero(input: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
     """How many elements are not zero."""
     return (input != 0).to(_C.int64).sum(dims_of(input, dim))
 
@@ -213,7 +231,9 @@ def cummin(input: Tensor, dim: int) -> Any:
 
 
 @composed
-def diff(input: Tensor, n: int = 1, dim: int = -1, prepend: Any = None, append: Any = None) -> Tensor:
+def diff(
+    input: Tensor, n: int = 1, dim: int = -1, prepend: Tensor | None = None, append: Tensor | None = None
+) -> Tensor:
     """x[i+1] - x[i] along dim, n times."""
     if input.dim() == 0:
         raise RuntimeError("diff expects input to be at least one-dimensional")
@@ -263,7 +283,9 @@ def cumulative_trapezoid(y: Tensor, x: Tensor | None = None, *, dx: float = 1, d
 
 
 @composed
-def cov(input: Tensor, *, correction: int = 1, fweights: Any = None, aweights: Any = None) -> Tensor:
+def cov(
+    input: Tensor, *, correction: int = 1, fweights: Tensor | None = None, aweights: Tensor | None = None
+) -> Tensor:
     """The covariance matrix of the rows."""
     if input.dim() > 2:
         raise RuntimeError(

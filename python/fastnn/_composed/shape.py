@@ -8,8 +8,11 @@ from __future__ import annotations
 import operator
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from fastnn import _C
 
+from .._arguments import ints_of, tensors_of
 from ._registry import also, composed, function_only, method_only, recorded_as
 
 if TYPE_CHECKING:
@@ -30,16 +33,10 @@ def wrap(dim: int, ndim: int) -> int:
     return dim % bound
 
 
-def sizes_of(sizes: tuple[Any, ...]) -> list[int]:
+def sizes_of(function: str, sizes: tuple[Any, ...]) -> list[int]:
     """f(2, 3) and f((2, 3)) alike."""
-    if len(sizes) == 1 and not isinstance(sizes[0], int) and hasattr(sizes[0], "__iter__"):
-        sizes = tuple(sizes[0])
-    return [operator.index(s) for s in sizes]
-
-
-def tensors_of(args: tuple[Any, ...]) -> list[Any]:
-    """f(a, b) and f([a, b]) alike."""
-    return list(args[0]) if len(args) == 1 and isinstance(args[0], (list, tuple)) else list(args)
+    given = sizes[0] if len(sizes) == 1 and isinstance(sizes[0], (list, tuple)) else sizes
+    return ints_of(function, given)
 
 
 @composed
@@ -56,11 +53,10 @@ def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
 
 
 @composed
-def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
+def movedim(input: Tensor, source: int | Sequence[int], destination: int | Sequence[int]) -> Tensor:
     """Move dimensions to other places; the rest keep their order."""
     n = input.dim()
-    source = [source] if isinstance(source, int) else list(source)
-    destination = [destination] if isinstance(destination, int) else list(destination)
+    source, destination = sizes_of("movedim", (source,)), sizes_of("movedim", (destination,))
     if len(source) != len(destination):
         raise RuntimeError(
             f"movedim: Invalid source or destination dims: source ({source} dims) should contain the same number of "
@@ -103,7 +99,9 @@ def ravel(input: Tensor) -> Tensor:
 @recorded_as("RepeatBackward0")
 def repeat(self: Tensor, *repeats: Any) -> Tensor:
     """Copies side by side, so many along each dimension."""
-    times = sizes_of(repeats)
+    if not repeats:
+        raise TypeError("repeat(): missing 1 required positional argument: 'repeats'")
+    times = sizes_of("repeat", repeats)
     if len(times) < self.dim():
         raise RuntimeError("Number of dimensions of repeat dims can not be smaller than number of dimensions of tensor")
     if min(times, default=1) < 0:
@@ -122,13 +120,15 @@ def repeat(self: Tensor, *repeats: Any) -> Tensor:
 @composed
 def tile(input: Tensor, *dims: Any) -> Tensor:
     """repeat with missing leading factors taken as 1."""
-    times = sizes_of(dims)
+    if not dims:
+        raise TypeError("tile(): missing 1 required positional argument: 'dims'")
+    times = sizes_of("tile", dims)
     return repeat(input, [1] * (input.dim() - len(times)) + times)
 
 
 @composed
 def repeat_interleave(
-    input: Tensor, repeats: Any = None, dim: int | None = None, *, output_size: int | None = None
+    input: Tensor, repeats: int | Tensor | None = None, dim: int | None = None, *, output_size: int | None = None
 ) -> Tensor:
     """Each element repeated in place, so many times (one number, or one an element)."""
     if repeats is None:
@@ -141,7 +141,7 @@ def repeat_interleave(
             raise RuntimeError(f"repeats has to be Long or Int tensor, found {repeats.dtype}")
         counts = repeats.reshape(-1).tolist()
     else:
-        counts = [repeats]
+        counts = [operator.index(repeats)]
     if len(counts) == 1:
         counts = counts * size
     if len(counts) != size:
@@ -151,8 +151,7 @@ def repeat_interleave(
         )
     if min(counts, default=0) < 0:
         raise RuntimeError("repeats can not be negative")
-    index = [i for i, n in enumerate(counts) for _ in range(n)]
-    return input.index_select(dim, _C.tensor(index, dtype=_C.int64))
+    return input.index_select(dim, _C.from_numpy(np.repeat(np.arange(size), counts)))
 
 
 @composed
@@ -164,7 +163,9 @@ def broadcast_to(input: Tensor, size: Sequence[int]) -> Tensor:
 @function_only
 def broadcast_shapes(*shapes: Any) -> Any:
     """The common shape of shapes that broadcast."""
-    shapes = tuple((s,) if isinstance(s, int) else tuple(s) for s in shapes)
+    if not all(isinstance(s, (int, list, tuple)) for s in shapes):
+        raise RuntimeError(f"broadcast_shapes: expected ints and tuples of ints, found {shapes!r:.100}")
+    shapes = tuple((s,) if isinstance(s, int) else tuple(ints_of("broadcast_shapes", s)) for s in shapes)
     result = [1] * max((len(s) for s in shapes), default=0)
     for shape in shapes:
         for k in range(1, len(shape) + 1):
@@ -181,7 +182,7 @@ def broadcast_shapes(*shapes: Any) -> Any:
 @function_only
 def broadcast_tensors(*tensors: Any) -> tuple[Tensor, ...]:
     """All tensors expanded to their common shape."""
-    parts = tensors_of(tensors)
+    parts = tensors_of("broadcast_tensors", tensors)
     shape = broadcast_shapes(*(t.shape for t in parts))
     return tuple(t.expand(shape) for t in parts)
 
@@ -189,25 +190,26 @@ def broadcast_tensors(*tensors: Any) -> tuple[Tensor, ...]:
 @composed
 def atleast_1d(*tensors: Any) -> Any:
     """0-d tensors as 1-d ones."""
-    return _atleast(tensors, lambda t: t.reshape(1) if t.dim() == 0 else t)
+    return _atleast("atleast_1d", tensors, lambda t: t.reshape(1) if t.dim() == 0 else t)
 
 
 @composed
 def atleast_2d(*tensors: Any) -> Any:
     """At least 2 dimensions, new ones in front."""
-    return _atleast(tensors, lambda t: t.reshape(1, -1) if t.dim() < 2 else t)
+    return _atleast("atleast_2d", tensors, lambda t: t.reshape(1, -1) if t.dim() < 2 else t)
 
 
 @composed
 def atleast_3d(*tensors: Any) -> Any:
     """At least 3 dimensions, placed as NumPy does."""
-    return _atleast(tensors, lambda t: t.reshape(1, -1, 1) if t.dim() < 2 else (t.unsqueeze(-1) if t.dim() == 2 else t))
+    ways = {0: lambda t: t.reshape(1, 1, 1), 1: lambda t: t.reshape(1, -1, 1), 2: lambda t: t.unsqueeze(-1)}
+    return _atleast("atleast_3d", tensors, lambda t: ways[t.dim()](t) if t.dim() < 3 else t)
 
 
-def _atleast(tensors: tuple[Any, ...], change: Any) -> Any:
+def _atleast(name: str, tensors: tuple[Any, ...], change: Any) -> Any:
     if len(tensors) == 1 and isinstance(tensors[0], _Tensor):
         return change(tensors[0])
-    return tuple(change(t) for t in tensors_of(tensors))
+    return tuple(change(t) for t in tensors_of(name, tensors))
 
 
 @composed

@@ -25,7 +25,7 @@ def _store(self: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
 
 
 @method_only
-def index_fill_(self: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
+def index_fill_(self: Tensor, dim: int, index: Tensor, value: Tensor | float) -> Tensor:
     """One value into the slices that index names, in place."""
     if isinstance(value, _C.Tensor):
         if value.dim():
@@ -40,7 +40,7 @@ def index_fill_(self: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
 
 
 @composed
-def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
+def index_fill(input: Tensor, dim: int, index: Tensor, value: Tensor | float) -> Tensor:
     """A copy with one value in the slices that index names."""
     return input.clone().index_fill_(dim, index, value)
 

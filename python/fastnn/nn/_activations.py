@@ -35,6 +35,7 @@ def relu(input: Tensor, inplace: bool = False) -> Tensor:
     return input.relu_() if inplace else _C.relu(input)
 
 
+@checked
 def relu_(input: Tensor) -> Tensor:
     """max(x, 0), in place."""
     return input.relu_()

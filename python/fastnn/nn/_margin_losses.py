@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fastnn import _C
+from fastnn._arguments import checked
 
 from ._activations import logsigmoid
 from ._losses import legacy_reduction, reduced
@@ -105,6 +106,7 @@ def multilabel_soft_margin_loss(
     return reduced(loss.sum(-1) / input.size(-1), legacy_reduction(size_average, reduce, reduction))
 
 
+@checked
 def multi_margin_loss(
     input: Tensor,
     target: Tensor,

@@ -10,7 +10,7 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from fastnn import _C
-from fastnn._arguments import checked
+from fastnn._arguments import checked, ints_of
 
 from ._windows import constant_pad, output_size, per_dim, positive, window_places
 
@@ -92,10 +92,10 @@ def _flat_index(plan: _Plan, which: Tensor) -> Tensor:
 @checked
 def max_pool1d(
     input: Tensor,
-    kernel_size: Any,
-    stride: Any = None,
-    padding: Any = 0,
-    dilation: Any = 1,
+    kernel_size: int | Sequence[int],
+    stride: int | Sequence[int] | None = None,
+    padding: int | Sequence[int] = 0,
+    dilation: int | Sequence[int] = 1,
     ceil_mode: bool = False,
     return_indices: bool = False,
 ) -> Any:
@@ -106,10 +106,10 @@ def max_pool1d(
 @checked
 def max_pool2d(
     input: Tensor,
-    kernel_size: Any,
-    stride: Any = None,
-    padding: Any = 0,
-    dilation: Any = 1,
+    kernel_size: int | Sequence[int],
+    stride: int | Sequence[int] | None = None,
+    padding: int | Sequence[int] = 0,
+    dilation: int | Sequence[int] = 1,
     ceil_mode: bool = False,
     return_indices: bool = False,
 ) -> Any:
@@ -120,10 +120,10 @@ def max_pool2d(
 @checked
 def max_pool3d(
     input: Tensor,
-    kernel_size: Any,
-    stride: Any = None,
-    padding: Any = 0,
-    dilation: Any = 1,
+    kernel_size: int | Sequence[int],
+    stride: int | Sequence[int] | None = None,
+    padding: int | Sequence[int] = 0,
+    dilation: int | Sequence[int] = 1,
     ceil_mode: bool = False,
     return_indices: bool = False,
 ) -> Any:
@@ -177,9 +177,9 @@ def _avg_pool(
 @checked
 def avg_pool1d(
     input: Tensor,
-    kernel_size: Any,
-    stride: Any = None,
-    padding: Any = 0,
+    kernel_size: int | Sequence[int],
+    stride: int | Sequence[int] | None = None,
+    padding: int | Sequence[int] = 0,
     ceil_mode: bool = False,
     count_include_pad: bool = True,
 ) -> Tensor:
@@ -190,9 +190,9 @@ def avg_pool1d(
 @checked
 def avg_pool2d(
     input: Tensor,
-    kernel_size: Any,
-    stride: Any = None,
-    padding: Any = 0,
+    kernel_size: int | Sequence[int],
+    stride: int | Sequence[int] | None = None,
+    padding: int | Sequence[int] = 0,
     ceil_mode: bool = False,
     count_include_pad: bool = True,
     divisor_override: int | None = None,
@@ -206,9 +206,9 @@ def avg_pool2d(
 @checked
 def avg_pool3d(
     input: Tensor,
-    kernel_size: Any,
-    stride: Any = None,
-    padding: Any = 0,
+    kernel_size: int | Sequence[int],
+    stride: int | Sequence[int] | None = None,
+    padding: int | Sequence[int] = 0,
     ceil_mode: bool = False,
     count_include_pad: bool = True,
     divisor_override: int | None = None,
@@ -225,12 +225,19 @@ def _bins(size: int, count: int) -> list[tuple[int, int]]:
 
 
 def _adaptive_sizes(name: str, n: int, x: Tensor, output: Any) -> list[int]:
+    if isinstance(output, int) and output >= 2**63:
+        raise ValueError(f"{name}: output_size: Overflow when unpacking long long, found more than 64 bits")
+    given = output if isinstance(output, (list, tuple)) else [output] * n
+    wanted = iter(ints_of(name, [size for size in given if size is not None]))
     if x.dim() not in (n + 1, n + 2):
         raise RuntimeError(f"{name}(): Expected {n + 1}D or {n + 2}D tensor, but got {list(x.shape)}")
-    sizes = [output] * n if output is None or isinstance(output, int) else list(output)
-    if len(sizes) != n:
-        raise RuntimeError(f"{name}: output_size has {len(sizes)} values, expected {n}")
-    return [x.size(k - n) if size is None else size for k, size in enumerate(sizes)]
+    if len(given) != n:
+        raise RuntimeError(f"{name}: output_size has {len(given)} values, expected {n}")
+    sizes = [x.size(k - n) if size is None else next(wanted) for k, size in enumerate(given)]
+    if min(sizes) < 0:
+        raise RuntimeError(f"{name}: output_size is {sizes}, expected no negative size")
+    x.new_empty([*x.shape[:-n], *sizes])  # as large as the result: more than memory holds is refused here
+    return sizes
 
 
 def adaptive_avg_pool(n: int, x: Tensor, sizes: Sequence[int]) -> Tensor:
@@ -238,7 +245,7 @@ def adaptive_avg_pool(n: int, x: Tensor, sizes: Sequence[int]) -> Tensor:
     for k, count in enumerate(sizes):
         dim = x.dim() - n + k
         parts = [x.narrow(dim, a, b - a).mean(dim) for a, b in _bins(x.size(dim), count)]
-        x = _C.stack(parts, dim)
+        x = _C.stack(parts, dim) if parts else x.narrow(dim, 0, 0)
     return x
 
 
@@ -264,6 +271,9 @@ def _adaptive_max(name: str, n: int, x: Tensor, output: Any, indices: bool) -> A
     sizes = _adaptive_sizes(name, n, x, output)
     space = tuple(x.shape[-n:])
     lead = list(x.shape[:-n])
+    if 0 in sizes:
+        empty = x.new_empty([*lead, *sizes])
+        return (empty, empty.to(_C.int64)) if indices else empty
     values, places = [], []
     for box in product(*(_bins(size, count) for size, count in zip(space, sizes, strict=False))):
         place_of = (..., *(slice(a, b) for a, b in box))
@@ -309,12 +319,24 @@ def _lp_pool(name: str, n: int, x: Tensor, norm_type: float, kernel: Any, stride
 
 
 @checked
-def lp_pool1d(input: Tensor, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False) -> Tensor:
+def lp_pool1d(
+    input: Tensor,
+    norm_type: float,
+    kernel_size: int | Sequence[int],
+    stride: int | Sequence[int] | None = None,
+    ceil_mode: bool = False,
+) -> Tensor:
     """(sum of x^p over each window)^(1/p) of (N,C,L)."""
     return _lp_pool("lp_pool1d", 1, input, norm_type, kernel_size, stride, ceil_mode)
 
 
 @checked
-def lp_pool2d(input: Tensor, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False) -> Tensor:
+def lp_pool2d(
+    input: Tensor,
+    norm_type: float,
+    kernel_size: int | Sequence[int],
+    stride: int | Sequence[int] | None = None,
+    ceil_mode: bool = False,
+) -> Tensor:
     """(sum of x^p over each window)^(1/p) of (N,C,H,W)."""
     return _lp_pool("lp_pool2d", 2, input, norm_type, kernel_size, stride, ceil_mode)
