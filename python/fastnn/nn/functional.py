@@ -1,7 +1,7 @@
 """torch.nn.functional's functions, collected from the files beside this one.
 
 Nothing is computed here.  Convolution, pooling, padding and attention are loaded on first use: they are large and
-most scripts never touch them.  Read next: _activations.py, _losses.py, _norms.py, _windows.py, _attention.py.
+most scripts never touch them.  Read next: _activations.py, _losses.py, _norms.py, _convolution.py, _attention.py.
 """
 
 # ruff: noqa: F401
@@ -98,7 +98,8 @@ linear = _C.linear
 scaled_dot_product_attention = _C.scaled_dot_product_attention
 
 _LATE = {
-    "_windows": ("conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d pad unfold fold"),
+    "_convolution": "conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d",
+    "_windows": "pad unfold fold",
     "_resample": "interpolate pixel_shuffle pixel_unshuffle channel_shuffle",
     "_pooling": (
         "max_pool1d max_pool2d max_pool3d avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d adaptive_avg_pool2d "

@@ -1,7 +1,7 @@
 """Convolution layers.
 
 Invariant: weight, then bias are drawn with Linear's bounds over channels/groups times kernel.
-Read next: ../_windows.py.
+Read next: ../_convolution.py.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from fastnn import _C
 
-from .. import _windows as W
+from .. import _convolution as C
 from .. import init
+from .._windows import pad
 from ..parameter import Parameter
 from .module import Module
 
@@ -93,7 +94,7 @@ class _ConvNd(Module):
     def _border(self) -> list[int]:
         """The pairs for pad() when the border is not zeros."""
         if self.padding == "same":
-            return W._same_padding(self.kernel_size, self.dilation)
+            return C._same_padding(self.kernel_size, self.dilation)
         if self.padding == "valid":
             return [0] * (2 * self._n)
         return [p for p in reversed(self.padding) for _ in (0, 1)]
@@ -147,9 +148,9 @@ class _Conv(_ConvNd):
     def forward(self, input: Tensor) -> Tensor:
         padding: Any = self.padding
         if self.padding_mode != "zeros":
-            input, padding = W.pad(input, self._border(), self.padding_mode), 0
+            input, padding = pad(input, self._border(), self.padding_mode), 0
         name = f"conv{self._n}d"
-        return W._conv(name, self._n, input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
+        return C._conv(name, self._n, input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
 
 
 class Conv1d(_Conv):
@@ -206,7 +207,7 @@ class _ConvTranspose(_ConvNd):
 
     def forward(self, input: Tensor, output_size: Any = None) -> Tensor:
         extra = self.output_padding if output_size is None else self._extra(input, list(output_size))
-        return W._conv_transpose(
+        return C._conv_transpose(
             f"conv_transpose{self._n}d",
             self._n,
             input,
