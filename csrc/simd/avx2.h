@@ -127,13 +127,8 @@ FNN_WORD vf_int vf_ior(vf_int a, vf_int b) { return vf_ipair(_mm256_or_si256(a.l
 FNN_WORD vf_int vf_ixor(vf_int a, vf_int b) { return vf_ipair(_mm256_xor_si256(a.lo, b.lo), _mm256_xor_si256(a.hi, b.hi)); }
 FNN_WORD vf_int vf_ishl(vf_int a, int k) { return vf_ipair(_mm256_slli_epi32(a.lo, k), _mm256_slli_epi32(a.hi, k)); }
 FNN_WORD vf_int vf_ishr(vf_int a, int k) { return vf_ipair(_mm256_srli_epi32(a.lo, k), _mm256_srli_epi32(a.hi, k)); }
-/* table[i mod 16]: both halves of the table are asked, bit 3 of i, moved into the sign, chooses */
-FNN_WORD __m256 vf_lookup_half(const float *table, __m256i i) {
-    __m256 low = _mm256_permutevar8x32_ps(_mm256_loadu_ps(table), i), high = _mm256_permutevar8x32_ps(_mm256_loadu_ps(table + 8), i);
-    return _mm256_blendv_ps(low, high, _mm256_castsi256_ps(_mm256_slli_epi32(i, 28)));
-}
-FNN_WORD vf vf_lookup(const float *table, vf_int i) { return vf_pair(vf_lookup_half(table, i.lo), vf_lookup_half(table, i.hi)); }
-FNN_WORD vf vf_lookup8(const float *table, vf_int i) { /* table[i mod 8] */
+/* table[i mod 8] */
+FNN_WORD vf vf_lookup8(const float *table, vf_int i) {
     const __m256 all = _mm256_loadu_ps(table);
     return vf_pair(_mm256_permutevar8x32_ps(all, i.lo), _mm256_permutevar8x32_ps(all, i.hi));
 }

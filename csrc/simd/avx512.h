@@ -97,8 +97,7 @@ FNN_WORD vf_int vf_isub(vf_int a, vf_int b) { return _mm512_sub_epi32(a, b); }
 FNN_WORD vf_int vf_iand(vf_int a, vf_int b) { return _mm512_and_si512(a, b); }
 FNN_WORD vf_int vf_ior(vf_int a, vf_int b) { return _mm512_or_si512(a, b); }
 FNN_WORD vf_int vf_ixor(vf_int a, vf_int b) { return _mm512_xor_si512(a, b); }
-/* table[i mod 16], table[i mod 8] */
-FNN_WORD vf vf_lookup(const float *table, vf_int i) { return _mm512_permutexvar_ps(i, _mm512_loadu_ps(table)); }
+/* table[i mod 8] */
 FNN_WORD vf vf_lookup8(const float *table, vf_int i) {
     return _mm512_permutexvar_ps(i, _mm512_broadcast_f32x8(_mm256_loadu_ps(table)));
 }

@@ -231,15 +231,13 @@ FNN_WORD vf_int vf_ixor(vf_int a, vf_int b) {
     FNN_QUADS r.q[i] = veorq_u32(a.q[i], b.q[i]);
     return r;
 }
-FNN_WORD vf vf_lookup_in(const float *table, vf_int i, uint32_t last) {
+FNN_WORD vf vf_lookup8(const float *table, vf_int i) { /* table[i mod 8] */
     uint32_t at[16];
     float t[16];
     for (int k = 0; k < 4; k++) vst1q_u32(at + 4 * k, i.q[k]);
-    for (int k = 0; k < 16; k++) t[k] = table[at[k] & last];
+    for (int k = 0; k < 16; k++) t[k] = table[at[k] & 7];
     return vf_load(t);
 }
-FNN_WORD vf vf_lookup(const float *table, vf_int i) { return vf_lookup_in(table, i, 15); } /* table[i mod 16] */
-FNN_WORD vf vf_lookup8(const float *table, vf_int i) { return vf_lookup_in(table, i, 7); } /* table[i mod 8] */
 FNN_WORD vf_int vf_ishl(vf_int a, int k) {
     vf_int r;
     FNN_QUADS r.q[i] = vshlq_u32(a.q[i], vdupq_n_s32(k));

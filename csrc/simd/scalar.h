@@ -233,11 +233,6 @@ FNN_WORD vf_int vf_ixor(vf_int a, vf_int b) {
     FNN_LANES r.v[i] = a.v[i] ^ b.v[i];
     return r;
 }
-FNN_WORD vf vf_lookup(const float *table, vf_int at) { /* table[at mod 16] */
-    vf r;
-    FNN_LANES r.v[i] = table[at.v[i] & 15];
-    return r;
-}
 FNN_WORD vf vf_lookup8(const float *table, vf_int at) { /* table[at mod 8] */
     vf r;
     FNN_LANES r.v[i] = table[at.v[i] & 7];

@@ -1,78 +1,62 @@
-/* tanh, erf and the halves of both gelus in float: sixteen or eight polynomials each, one for every piece of the half line.
+/* tanh, erf and the halves of both gelus in float: eight polynomials each, one for every piece of the half line.
  *
- * A piece's coefficients come out of the register file by one permutation a coefficient (vf_lookup), so there is no division,
- * no exponential and no branch: half the instructions of the formulas in vec_math.h. Row 0 of a table holds the point c a
- * piece is expanded around, row k + 1 the coefficient of (t - c)^k.
+ * A piece's coefficients come out of the register file by one permutation a coefficient (vf_lookup8), so there is no division,
+ * no exponential and no branch: half the instructions of the formulas in vec_math.h. Sixteen pieces would save a degree, but
+ * cost AVX2 two permutations and a choice for each coefficient.
  * Invariant: as in vec_math.h. How the tables were made: minimax fits (Lawson's iteration on 160 Chebyshev points, values
- * with 40 digits), relative for tanh and erf, absolute for the normal tail; coefficients are rounded to float one after the
- * other and the rest fitted anew; each c was searched among the floats in the middle of its piece until the function there
- * lies within 2^-34 of a float (Gal's accurate tables), which leaves the last sum's rounding as nearly the whole error.
+ * with 30 digits), relative for tanh and erf, absolute for the halves of gelu; coefficients are rounded to float one after
+ * the other and the rest fitted anew.
  * Not here: double; its forms are in vec_math.h. Read next: vec_math.h. */
 #ifndef FNN_VEC_PIECES_H
 #define FNN_VEC_PIECES_H
 
-static const float fnn_tanh_pieces[8][16] = {
-    {1.2497694f, 1.749765f, 2.2495773f, 2.7500668f, 3.4996204f, 4.499932f, 5.49947f, 6.4990463f, 7.9980927f, 9.0f, 9.0f,
-     9.0f, 0.0f, 0.37494266f, 0.62489754f, 0.8749755f},
-    {0.848219f, 0.9413488f, 0.97800773f, 0.9918608f, 0.9981765f, 0.9997532f, 0.99996656f, 0.99999547f, 0.99999976f, 1.0f,
-     1.0f, 1.0f, 0.0f, 0.35830742f, 0.5545288f, 0.70389324f},
-    {0.28052443f, 0.1138624f, 0.04350087f, 0.016212143f, 0.0036437127f, 4.9359485e-4f, 6.687664e-5f, 9.058538e-6f,
-     4.5191706e-7f, 0.0f, 0.0f, 0.0f, 1.0f, 0.87161577f, 0.69249785f, 0.5045343f},
-    {-0.2379463f, -0.10718422f, -0.04254418f, -0.016080195f, -0.0036370417f, -4.9346976e-4f, -6.687504e-5f, -9.0111325e-6f,
-     -2.299946e-7f, 0.0f, 0.0f, 0.0f, -1.0973023e-6f, -0.31230646f, -0.38401002f, -0.35513827f},
-    {0.108338885f, 0.06295026f, 0.027108582f, 0.010544863f, 0.0024135837f, 3.284759e-4f, 4.4534652e-5f, 6.036167e-6f,
-     2.993756e-7f, 0.0f, 0.0f, 0.0f, -0.3332702f, -0.17863241f, -0.017893702f, 0.08179926f},
-    {-0.012561097f, -0.023528952f, -0.012331591f, -0.0050989096f, -0.0011982685f, -1.641028e-4f, -2.226204e-5f,
-     -3.5179105e-6f, -7.362893e-7f, 0.0f, 0.0f, 0.0f, -0.0011837712f, 0.16812113f, 0.13793027f, 0.060801163f},
-    {-0.019729808f, 0.0034802582f, 0.003979099f, 0.0019151106f, 4.906231e-4f, 6.829035e-5f, 9.281219e-6f, 1.2456021e-6f,
-     6.723838e-8f, 0.0f, 0.0f, 0.0f, 0.14308462f, 0.018669639f, -0.05435091f, -0.058564093f},
-    {0.015076621f, 0.0021017082f, -7.1601383e-4f, -5.506635e-4f, -1.5767581e-4f, -2.2605103e-5f, -3.093144e-6f,
-     9.095834e-7f, 3.6660288e-7f, 0.0f, 0.0f, 0.0f, -0.036977764f, -0.069901496f, -0.024347357f, 0.012991259f},
+/* ---- tanh, erf: pieces of 1 + scale |x| by exponent and the first bit of the mantissa ---- */
+
+/* Row 0 holds the point c that a piece is expanded around, row k + 1 the coefficient of (t - c)^k. Each c was searched among the
+ * floats in the middle of its piece until the function there lies within 2^-34 of a float (Gal's accurate tables), which
+ * leaves the last sum's rounding as nearly the whole error. The order of the pieces is that of the bits: the first is column 6. */
+static const float fnn_tanh_pieces[9][8] = {
+    {0.9091064f, 1.5151503f, 2.4242435f, 3.6364253f, 5.454334f, 7.8614264f, 0.0f, 0.45452306f},
+    {0.72070307f, 0.9078488f, 0.9844415f, 0.9986127f, 0.9999634f, 0.9999997f, 0.0f, 0.42560986f},
+    {0.48058707f, 0.1758106f, 0.030874938f, 0.0027726705f, 7.318053e-5f, 5.938978e-7f, 1.0f, 0.81885624f},
+    {-0.34636188f, -0.15960932f, -0.030393835f, -0.0027688923f, -7.334396e-5f, -5.817044e-7f, -1.4046041e-7f, -0.3485133f},
+    {0.089430496f, 0.08629748f, 0.019628542f, 0.0018407998f, 4.890087e-5f, 3.9617018e-7f, -0.33332464f, -0.12461842f},
+    {0.05108833f, -0.025150802f, -0.009204323f, -0.0009141583f, -2.3766055e-5f, -2.1758865e-7f, -0.00017781246f,
+     0.16921073f},
+    {-0.055972904f, -0.0020312886f, 0.0032056968f, 0.0003616728f, 9.5072255e-6f, 7.8185984e-8f, 0.13497354f, -0.012491766f},
+    {0.013962584f, 0.006852283f, -0.00070350565f, -0.00012314014f, -3.962785e-6f, -2.0803917e-8f, -0.0072886143f,
+     -0.058584474f},
+    {0.009207172f, -0.0038330257f, 7.765931e-6f, 3.33118e-5f, 1.1268265e-6f, 8.733702e-9f, -0.04042824f, 0.028731288f},
 };
-static const float fnn_erf_pieces[8][16] = {
-    {0.0f, 0.2702137f, 0.54042387f, 0.8107041f, 1.0810063f, 1.3512007f, 1.6214198f, 1.891656f, 2.1618395f, 2.4320858f,
-     2.7022376f, 2.9726636f, 3.2427664f, 3.5139902f, 3.7842603f, 4.0540543f},
-    {0.0f, 0.29764238f, 0.5552965f, 0.7484153f, 0.87367946f, 0.9439808f, 0.97815394f, 0.99253166f, 0.9977666f, 0.9994172f,
-     0.9998674f, 0.9999738f, 0.99999547f, 0.99999934f, 0.99999994f, 1.0f},
-    {1.1283792f, 1.048926f, 0.8425892f, 0.5848155f, 0.35071114f, 0.18177946f, 0.08141303f, 0.0315059f, 0.010537998f,
-     0.0030449864f, 7.6067395e-4f, 1.6395036e-4f, 3.05911e-5f, 4.8925676e-6f, 6.7699625e-7f, 0.0f},
-    {0.0f, -0.28343418f, -0.45535538f, -0.4741123f, -0.37912098f, -0.2456205f, -0.13200471f, -0.059598323f, -0.022781445f,
-     -0.007405664f, -0.002055517f, -4.8738933e-4f, -8.854967e-5f, -3.221689e-5f, -2.9230805e-5f, 0.0f},
-    {-0.37619463f, -0.2985769f, -0.116803326f, 0.06129404f, 0.1563162f, 0.16066185f, 0.115554124f, 0.06465892f,
-     0.029320803f, 0.010992412f, 0.0034493173f, 9.1116596e-4f, 2.0496544e-4f, 3.966078e-5f, 8.0490145e-6f, 0.0f},
-    {0.0f, 0.13482362f, 0.18335477f, 0.13318498f, 0.041888278f, -0.026671994f, -0.049677715f, -0.04129018f, -0.024101103f,
-     -0.010899329f, -0.0039758724f, -0.0011894123f, -0.0018345031f, 0.00210303f, 0.0038321181f, 0.0f},
-    {0.12841013f, 0.074426934f, -0.004560245f, -0.06073533f, -0.064709075f, -0.03379019f, -0.002642177f, 0.011700888f,
-     0.012004341f, 0.0073149004f, 0.0032810387f, 0.0011532811f, 2.7262294e-4f, -2.5124818e-6f, -1.2580701e-4f, 0.0f},
-    {-0.09369637f, -0.042799138f, -0.04817142f, -0.018736467f, 0.011960398f, 0.022292055f, 0.014556391f, 0.0036091018f,
-     -0.0021730252f, -0.0029882393f, -0.0018667283f, -8.982823e-4f, 0.055384852f, -0.07850728f, -0.13923521f, 0.0f},
+static const float fnn_erf_pieces[9][8] = {
+    {0.39473322f, 0.657858f, 1.0526172f, 1.5789261f, 2.368417f, 3.416415f, 0.0f, 0.19736838f},
+    {0.4233175f, 0.647811f, 0.863414f, 0.974447f, 0.9991903f, 0.9999986f, 0.0f, 0.21984807f},
+    {0.96557444f, 0.7319852f, 0.37261084f, 0.09327293f, 0.004133644f, 9.625363e-6f, 1.1283792f, 1.0852691f},
+    {-0.38114432f, -0.48154238f, -0.39221686f, -0.14727111f, -0.009787499f, -3.2037984e-5f, -3.189361e-5f, -0.21419777f},
+    {-0.22155826f, -0.032791458f, 0.15103282f, 0.1239292f, 0.01407588f, 7.17654e-5f, -0.37330544f, -0.33359012f},
+    {0.17077516f, 0.17131115f, 0.051276103f, -0.048741605f, -0.013464658f, -0.00011717553f, -0.09133314f, 0.10427425f},
+    {0.039535977f, -0.03662521f, -0.06689461f, -0.0064020096f, 0.008529921f, 0.00012924708f, 1.4499798f, 0.09920438f},
+    {-0.050468612f, -0.03825249f, 0.009101036f, 0.016211187f, -0.002783215f, -0.00012155913f, -9.024632f, -0.02449485f},
+    {-0.004696503f, 0.0591979f, 0.012908758f, -0.005626036f, -0.00012930877f, 9.529926e-5f, 22.817104f, -0.9053487f},
 };
 
-/* The polynomial of piece i (low four bits) of degree 6 at t */
-FNN_FUNCTION vf vf_piece(vf t, vf_int i, const float (*c)[16]) {
-    const vf r = vf_sub(t, vf_lookup(c[0], i));
-    vf p = vf_lookup(c[7], i);
-    for (int k = 6; k > 0; k--) p = vf_fma(p, r, vf_lookup(c[k], i));
-    return p;
+/* 1 from `end` on. NaN passes. */
+FNN_FUNCTION vf vf_odd(vf x, float scale, float end, const float (*c)[8]) {
+    const vf t = vf_min(vf_set1(end), vf_abs(x));
+    const vf_int i = vf_ishr(vf_bits(vf_fma(t, vf_set1(scale), vf_set1(1.0f))), 22);
+    const vf r = vf_sub(t, vf_lookup8(c[0], i));
+    vf p = vf_lookup8(c[8], i);
+    for (int k = 7; k > 0; k--) p = vf_fma(p, r, vf_lookup8(c[k], i));
+    return vf_copysign(p, x);
 }
-/* The nearest integer to t * scale, 0 <= t * scale < 2^22, in the low bits */
-FNN_FUNCTION vf_int vf_nearest_bits(vf t, float scale) { return vf_bits(vf_fma(t, vf_set1(scale), vf_set1(8388608.0f))); }
-
-/* Pieces of |x| + 1 by exponent and two bits of mantissa; 1 from 9 on. Within 1 ULP. */
-FNN_FUNCTION vf vf_tanh(vf x) {
-    const vf t = vf_min(vf_set1(9.5f), vf_abs(x)); /* NaN passes */
-    return vf_copysign(vf_piece(t, vf_ishr(vf_bits(vf_add(t, vf_set1(1.0f))), 21), fnn_tanh_pieces), x);
-}
-/* Pieces of width 1 / 3.7; 1 from 3.92 on. Within 2 ULP. */
-FNN_FUNCTION vf vf_erf(vf x) {
-    const vf t = vf_min(vf_set1(4.0f), vf_abs(x));
-    return vf_copysign(vf_piece(t, vf_nearest_bits(t, 3.7f), fnn_erf_pieces), x);
-}
+/* Within 1 ULP */
+FNN_FUNCTION vf vf_tanh(vf x) { return vf_odd(x, 1.65f, 9.06f, fnn_tanh_pieces); }
+/* Within 2.2 ULP */
+FNN_FUNCTION vf vf_erf(vf x) { return vf_odd(x, 3.8f, 3.94f, fnn_erf_pieces); }
 
 /* ---- the halves of gelu at -t, t = min(|x|, 6.125): eight pieces of width 7/8 around its multiples ---- */
 
-/* Row k: coefficients of (c - t)^k. Fitted as the tables above, absolute, but c is computed, not searched. The last piece
- * ends in its own c, where its value is 0. */
+/* Row k: coefficients of (c - t)^k; c is computed, not looked up. The last piece ends in its own c, where its value is 0. */
 static const float fnn_normal_tail_pieces[7][8] = {
     {0.5f, 0.19078697f, 0.040059157f, 0.0043324474f, 0.00023262939f, 6.071611e-6f, 7.60442e-8f, 0.0f},
     {0.39894235f, 0.27205533f, 0.086277455f, 0.012724012f, 0.00087269687f, 2.7844164e-5f, 4.135698e-7f, 3.2109856e-8f},
@@ -128,7 +112,6 @@ static const float fnn_tanh_bend_pieces[8][8] = {
 FNN_FUNCTION vf vf_half_line(vf x) {
     return vf_max(vf_set1(-6.125f), vf_from_bits(vf_ior(vf_bits(x), vf_iset1(INT32_MIN))));
 }
-/* On AVX2 a table of eight is one permutation, one of sixteen is two and a choice. */
 FNN_FUNCTION vf vf_half(vf minus_t, const float (*c)[8], int n) {
     const vf big = vf_set1(8388608.0f), at = vf_fma(minus_t, vf_set1(-8.0f / 7), big); /* the nearest integer, in the low bits */
     const vf_int i = vf_bits(at);
