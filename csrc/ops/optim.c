@@ -151,7 +151,7 @@ static fnn_status prepare(const char *op, update *u, bool pin) {
 
 static void run_piece(void *ctx, int64_t k) {
     const update *u = ctx;
-    const piece *p = &u->piece[k];
+    const piece *p = &u->piece[u->from_end ? u->pieces - 1 - k : k];
     const item *it = &u->items[p->item];
     int64_t n = it->numel - p->first < FNN_CHUNK ? it->numel - p->first : FNN_CHUNK, at = p->first * fnn_itemsize[it->dtype];
     void *slot[SLOTS];
@@ -205,6 +205,7 @@ static void count_steps(update *u) {
         if (step != counted) numbers = adam_numbers(&u->adam_options, counted = step);
         u->items[i].adam = numbers;
     }
+    u->from_end = fmod(counted, 2) == 1;
 }
 
 void fnn_step_begin(fnn_step *u) {
