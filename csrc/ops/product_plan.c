@@ -10,12 +10,14 @@ enum {
     PANELS = FNN_PRODUCT_PANELS,
     ROWS = FNN_PRODUCT_ROWS,
     CHUNK_WORK = FNN_PRODUCT_CHUNK_WORK,
-    MAX_ROWS = 192,       /* rows of a chunk at most: 192 rows of A by one block of K are 144 KB */
+    MAX_ROWS = 192,       /* rows of a chunk at most: 192 rows of A by one block of K are 192 KB */
     LARGE_ROWS = 132,     /* at least so many where there is work for all chunks: what each one copies of B then costs 2 % */
     MAX_COLUMNS = 1024,
-    DEEP_K = 256,         /* where sums are longer ... */
-    DEEP_COLUMNS = 128,   /* ... chunks have at most so many columns: their part of B stays in the L2 cache for all rows; twice as
-                           * many where A is turned first, for each chunk anew */
+    TURN_COLUMNS = 128,   /* at least so many where A lies in columns and there is much work: each chunk turns its A first */
+    DEEP_K = 256,         /* where sums are longer, each core reads blocks of A and B from far away: ... */
+    DEEP_CHUNKS = 12,     /* ... fewer chunks ... */
+    DEEP_COLUMNS = 256,   /* ... of at least so many columns ... */
+    DEEP_MAX_COLUMNS = 512, /* ... and at most so many: their part of B stays in the L2 cache for all rows */
     MANY_ROWS = 256,
     NEAR_B = 1 << 19,     /* bytes of a B that stays in the L2 cache while all rows of A pass by */
     MAX_CHUNKS = 32,
@@ -73,13 +75,16 @@ static bool copies_alone(const fnn_product_plan *l) { return l->p.batch_ndim == 
 static void choose_chunks(fnn_product_plan *l, bool copy) {
     const fnn_product *p = &l->p;
     const double work = (double)p->M * (double)p->N * (double)l->depth;
-    int64_t want = work >= (double)MAX_CHUNKS * CHUNK_WORK ? MAX_CHUNKS : max64(1, (int64_t)(work / CHUNK_WORK));
-    const bool deep = l->depth > DEEP_K && l->splits == 1;
+    const bool full = work >= (double)MAX_CHUNKS * CHUNK_WORK, deep = l->depth > DEEP_K && l->splits == 1;
+    int64_t want = full ? deep ? DEEP_CHUNKS : MAX_CHUNKS : max64(1, (int64_t)(work / CHUNK_WORK));
     if (l->splits > 1) want = ceil_div(SPLIT_CHUNKS, l->splits);
-    l->columns = min64(round_up(p->N, PANELS), deep ? DEEP_COLUMNS * (p->a_row == 1 ? 2 : 1) : MAX_COLUMNS);
-    l->rows = min64(round_up(ceil_div(p->M, want), want == MAX_CHUNKS ? LARGE_ROWS : ROWS), MAX_ROWS);
-    if (ceil_div(p->M, l->rows) < want) /* few rows: cut the columns as well */
-        l->columns = min64(l->columns, round_up(ceil_div(p->N, ceil_div(want, ceil_div(p->M, l->rows))), PANELS));
+    if (l->b_batches > 1) want = ceil_div(want, l->b_batches); /* whole products, if there are enough: each copies its B once */
+    l->columns = min64(round_up(p->N, PANELS), deep ? DEEP_MAX_COLUMNS : MAX_COLUMNS);
+    l->rows = want == 1 ? 2 * MAX_ROWS : min64(round_up(ceil_div(p->M, want), full ? deep ? MAX_ROWS : LARGE_ROWS : ROWS), MAX_ROWS);
+    if (ceil_div(p->M, l->rows) < want) { /* few rows: cut the columns as well */
+        const int64_t least = deep ? DEEP_COLUMNS : full && p->a_row == 1 ? TURN_COLUMNS : PANELS;
+        l->columns = min64(l->columns, max64(least, round_up(ceil_div(p->N, ceil_div(want, ceil_div(p->M, l->rows))), PANELS)));
+    }
     if (copy && copies_alone(l) && p->M >= 2 * MIN_OWN_ROWS)
         l->rows = round_up(ceil_div(p->M, max64(2, p->M / OWN_ROWS)), 12);
     l->row_chunks = ceil_div(p->M, l->rows);
