@@ -217,6 +217,8 @@ static PyObject *import_capsule(PyObject *capsule) {
 
 static PyObject *ask_for_capsule(PyObject *o) {
     PyObject *method = PyObject_GetAttrString(o, "__dlpack__");
+    if (!method && PyErr_ExceptionMatches(PyExc_AttributeError))
+        return PyErr_Format(PyExc_RuntimeError, "from_dlpack: expected a capsule or an object with __dlpack__, found %.100s", Py_TYPE(o)->tp_name), NULL;
     PyObject *none = PyTuple_New(0), *options = Py_BuildValue("{s(ii)}", "max_version", 1, 0);
     PyObject *capsule = method && none && options ? PyObject_Call(method, none, options) : NULL;
     if (!capsule && method && PyErr_ExceptionMatches(PyExc_TypeError)) { /* a library older than version 1 */

@@ -76,7 +76,7 @@ def _fits_one(word: str, value: Any) -> bool:
     if word == "Sequence[Tensor]":
         return isinstance(value, (list, tuple)) and all(isinstance(v, _Tensor) for v in value)
     if word == "Sequence[int]":
-        return _is_int(value) or (isinstance(value, (list, tuple)) and all(_is_int(v) for v in value))
+        return isinstance(value, (list, tuple)) and all(_is_int(v) for v in value)
     return False
 
 

@@ -15,7 +15,7 @@ _state: dict[str, Any] = {"precision": "highest", "deterministic": False, "warn_
 
 def set_float32_matmul_precision(precision: str) -> None:
     """Remembered; products of float32 are always in full float32."""
-    if precision not in _PRECISIONS:
+    if not isinstance(precision, str) or precision not in _PRECISIONS:
         raise RuntimeError(f"set_float32_matmul_precision: found {precision!r}, wanted one of {', '.join(_PRECISIONS)}")
     _state["precision"] = precision
 

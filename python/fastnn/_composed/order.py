@@ -357,6 +357,8 @@ def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, inve
     for name, value in (("elements", elements), ("test_elements", test_elements)):
         if not isinstance(value, (_Tensor, int, float)):
             raise TypeError(f"isin(): argument {name!r} must be Tensor or Number, not {type(value).__name__}")
+        if isinstance(value, int) and value.bit_length() > 63:
+            raise OverflowError(f"isin(): argument {name!r} is {value}, expected at most 64 bits")
     a = elements.detach().numpy() if isinstance(elements, _Tensor) else np.asarray(elements)
     b = test_elements.detach().numpy() if isinstance(test_elements, _Tensor) else np.asarray(test_elements)
     return _C.from_numpy(np.asarray(np.isin(a, b, invert=invert)))

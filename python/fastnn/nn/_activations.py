@@ -41,7 +41,7 @@ def relu_(input: Tensor) -> Tensor:
     return input.relu_()
 
 
-def gelu(input: Tensor, approximate: str = "none") -> Tensor:
+def gelu(input: Tensor, *, approximate: str = "none") -> Tensor:
     """x * Phi(x), exactly or with approximate="tanh".  Source: https://arxiv.org/abs/1606.08415"""
     return _C.gelu(input, approximate=approximate)
 
