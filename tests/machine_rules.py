@@ -134,7 +134,8 @@ WRITES: dict[str, Callable[[Any, Any], Action]] = {
     "relu_": lambda draw, t: lambda lib, x, y: x.relu_(),
     "clamp_": lambda draw, t: lambda lib, x, y: x.clamp_(-1, 2),
     "masked_fill_": lambda draw, t: (lambda v: lambda lib, x, y: x.masked_fill_(y > 0, v))(draw(numbers)),
-    "index_put_": lambda draw, t: (lambda i, v, acc: lambda lib, x, y: x.index_put_((lib.tensor(i),), lib.tensor(v, dtype=x.dtype), accumulate=acc))(
+    # (no index out of range where sums are made: torch adds up to there before it refuses)
+    "index_put_": lambda draw, t: (lambda i, v, acc: lambda lib, x, y: x.index_put_((lib.tensor([min(k, 0) for k in i] if acc else i),), lib.tensor(v, dtype=x.dtype), accumulate=acc))(
         [draw(st.integers(-1, 1)) for _ in range(2)], draw(st.integers(0, 2)), draw(st.booleans())),
     "index_fill_": lambda draw, t: (lambda d, v: lambda lib, x, y: x.index_fill_(d, lib.tensor([0] * bool(x.numel()), dtype=lib.int64), v))(
         dims(draw, t), draw(st.integers(0, 2))),
@@ -152,7 +153,26 @@ WRITES: dict[str, Callable[[Any, Any], Action]] = {
     "requires_grad_": lambda draw, t: (lambda v: lambda lib, x, y: x.requires_grad_(v))(draw(st.booleans()) and not t._is_view()),
 }  # fmt: skip
 SHAPES_CHANGED = {"t_", "unsqueeze_", "transpose_"}
-ONLY_WARNED = {"masked_fill_", "index_put_", "index_fill_", "setitem number", "setitem tensor", "setitem part of itself"}
+# What may be written where memory stands for several elements: the same goes to each of them.
+ONE_FOR_ALL = {"masked_fill_", "index_put_", "index_fill_", "setitem number", "setitem part of itself", "triu_", "copy_"}
+
+# out= of o
+OUTS: dict[str, Callable[[Any, Any], Action]] = {
+    "add": lambda draw, t: lambda lib, o, x, y: lib.add(x, y, out=o),
+    "mul number": lambda draw, t: (lambda v: lambda lib, o, x, y: lib.mul(x, v, out=o))(draw(numbers)),
+    "neg": lambda draw, t: lambda lib, o, x, y: lib.neg(x, out=o),
+    "maximum": lambda draw, t: lambda lib, o, x, y: lib.maximum(x, y, out=o),
+    "where": lambda draw, t: lambda lib, o, x, y: lib.where(y > 0, x, y, out=o),
+    "clamp": lambda draw, t: lambda lib, o, x, y: lib.clamp(x, -1, 1, out=o),
+    "eq": lambda draw, t: lambda lib, o, x, y: lib.eq(x, y, out=o),
+    "cumsum": lambda draw, t: (lambda d: lambda lib, o, x, y: lib.cumsum(x, d, out=o))(dims(draw, t)),
+    "sum": lambda draw, t: (lambda d: lambda lib, o, x, y: lib.sum(x, d, out=o))(dims(draw, t)),
+    "matmul": lambda draw, t: lambda lib, o, x, y: lib.matmul(x, y, out=o),
+    "tril": lambda draw, t: lambda lib, o, x, y: lib.tril(x, out=o),
+    "cat": lambda draw, t: (lambda d: lambda lib, o, x, y: lib.cat((x, y), d, out=o))(dims(draw, t)),
+    "gather": lambda draw, t: (lambda d: lambda lib, o, x, y: lib.gather(x, d, lib.zeros(x.shape, dtype=lib.int64), out=o))(dims(draw, t)),
+    "index_select": lambda draw, t: (lambda d: lambda lib, o, x, y: lib.index_select(x, d, lib.tensor([0, 0]), out=o))(dims(draw, t)),
+}  # fmt: skip
 
 
 # ---- operators and joins of one to three tensors ----
@@ -174,7 +194,7 @@ OPS: dict[str, Callable[[Any, Any], Action]] = {
     "amax": lambda draw, t: (lambda d: lambda lib, x, y, z: x.amax(d))(dims(draw, t)),
     "cumsum": lambda draw, t: (lambda d: lambda lib, x, y, z: x.cumsum(d))(dims(draw, t)),
     "clone": lambda draw, t: lambda lib, x, y, z: x.clone(),
-    "matmul": lambda draw, t: lambda lib, x, y, z: x @ y,
+    "matmul": lambda draw, t: lambda lib, x, y, z: x @ (y if x.numel() and y.numel() else y.type_as(x)),  # torch does not look at the types of empty batches
     "where": lambda draw, t: lambda lib, x, y, z: lib.where(x > 0, y, z),
     "where number": lambda draw, t: (lambda v: lambda lib, x, y, z: lib.where(x > 0, y, v))(draw(numbers)),
     "masked_fill": lambda draw, t: lambda lib, x, y, z: x.masked_fill(y > 0, 2),

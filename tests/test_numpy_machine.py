@@ -22,6 +22,7 @@ import fastnn
 KEEP = 7
 LARGEST = 2.0**12  # values beyond are not kept: they are whole numbers, and sums of them stay exact
 COUNT = {"walks": 0, "steps": 0, "refused by both": 0}
+LOG: list[str] = []  # of the walk under way
 NP = fastnn.Tensor.numpy
 
 dims = st.integers(-3, 2)
@@ -85,6 +86,7 @@ class Arrays(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.pairs: list[tuple[fastnn.Tensor, np.ndarray]] = []
+        LOG.clear()
         COUNT["walks"] += 1
 
     def keep(self, t: Any, a: Any) -> None:
@@ -96,6 +98,7 @@ class Arrays(RuleBasedStateMachine):
         del self.pairs[:-KEEP]
 
     def act(self, what: str, mine: Callable[[], Any], numpys: Callable[[], Any], keep: bool = True) -> None:
+        LOG.append(what)
         want, refused = outcome(numpys)
         got, error = outcome(mine)
         COUNT["steps"] += 1
@@ -140,7 +143,7 @@ class Arrays(RuleBasedStateMachine):
         (t, a), (u, b) = self.pick(data), self.pick(data)
         mine, numpys = OPS[name]
         if (a.ndim and b.ndim) or name not in LOOSE_AT_0_D:
-            if 0 in a.shape and name in ("max along", "argmax", "roll", "cat"):
+            if (0 in a.shape and name in ("max along", "argmax", "roll")) or (0 in (*a.shape, *b.shape) and name == "cat"):
                 return  # torch refuses or accepts an empty dimension wherever it stands
             self.act(f"{name} {a.shape} {b.shape} {d}", lambda: mine(t, u, d), lambda: np.array(numpys(a, b, d)))
 
@@ -148,14 +151,15 @@ class Arrays(RuleBasedStateMachine):
     def getitem(self, data: Any) -> None:
         t, a = self.pick(data)
         key = index(data.draw, t)(fastnn)
-        self.act(f"{a.shape}[{key}]", lambda: t[key], lambda: read(a, as_numpy(key)))
+        if looked_at(t, a, key):
+            self.act(f"{a.shape}[{key}]", lambda: t[key], lambda: read(a, as_numpy(key)))
 
     @rule(data=st.data(), whole=st.booleans())
     def setitem(self, data: Any, whole: bool) -> None:
         (t, a), (u, b) = self.pick(data), self.pick(data)
         key = index(data.draw, t)(fastnn)
         value, array = (u.clone(), b.copy()) if whole else (7.0, 7.0)
-        if writable(a) and key is not False:  # the value is not even looked at then
+        if writable(a) and key is not False and looked_at(t, a, key):  # of False not even the value is
             self.act(f"{a.shape}[{key}] = {np.shape(array)}", lambda: t.__setitem__(key, value), lambda: store(a, as_numpy(key), array), keep=False)
 
     @rule(data=st.data())
@@ -165,12 +169,13 @@ class Arrays(RuleBasedStateMachine):
         key = index(data.draw, t)(fastnn)
         x = t.clone().requires_grad_(True)
         picked, error = outcome(lambda: x[key])
-        if error:
+        if error or not looked_at(t, a, key):
             return
         w = np.arange(float(picked.numel())).reshape(picked.shape) + 1
         (picked * fastnn.tensor(w)).sum().backward()
         want = np.zeros_like(a)
-        np.add.at(want, as_numpy(key), w)
+        part, rest = numbers_first(want, as_numpy(key))
+        np.add.at(part, rest, w)
         assert np.array_equal(arr(x.grad), want), (a.shape, key, x.grad, want)
 
     @invariant()
@@ -190,19 +195,40 @@ def writable_diagonal(a: np.ndarray, offset: int) -> np.ndarray:
     return part
 
 
+def numbers_first(a: np.ndarray, key: Any) -> tuple[np.ndarray, Any]:
+    """The part of a that numbers, slices and None take, and what is left of the key: where arrays stand beside a number,
+    torch takes it first, and NumPy would count it among the arrays. A key without arrays gives a view, of 0-d too."""
+    parts = key if isinstance(key, tuple) else (key,)
+    first: list[Any] = []
+    rest: list[Any] = []
+    for k in parts:
+        if isinstance(k, (bool, np.ndarray)):
+            flags = np.asarray(k)
+            first += [slice(None)] * (flags.ndim if flags.dtype == bool else 1)
+            rest.append(k)
+        else:
+            first.append(k)
+            rest += [] if type(k) is int else [k if k is Ellipsis else slice(None)]
+    part = a[(*first, *([] if any(k is Ellipsis for k in first) else [...]))]
+    return part, (tuple(rest) if any(isinstance(k, (bool, np.ndarray)) for k in parts) else ...)
+
+
 def read(a: np.ndarray, key: Any) -> Any:
-    """a[key], a view also where one element is left."""
-    return a[key] if isinstance(a[key], np.ndarray) else a[as_view(key)]
+    part, rest = numbers_first(a, key)
+    return part[rest]
 
 
 def store(a: np.ndarray, key: Any, value: Any) -> None:
-    a[as_view(key)] = value
+    part, rest = numbers_first(a, key)
+    while np.ndim(value) > 1 and len(value) == 1:  # NumPy refuses leading sizes of one for masks alone
+        value = value[0]
+    part[rest] = value
 
 
-def as_view(key: Any) -> Any:
-    """The same key, which gives a 0-d array where NumPy would give a number."""
-    parts = key if isinstance(key, tuple) else (key,)
-    return key if any(isinstance(k, np.ndarray) or k is Ellipsis for k in parts) else (*parts, ...)
+def looked_at(t: fastnn.Tensor, a: np.ndarray, key: Any) -> bool:
+    """Where nothing is read torch, and so fastnn, does not look whether the places exist, and NumPy not at the shape of a mask."""
+    (picked, error), (_, refused) = outcome(lambda: t[key]), outcome(lambda: read(a, as_numpy(key)))
+    return bool(error) == bool(refused) or not (a.size == 0 or (not error and picked.numel() == 0))
 
 
 def writable(a: np.ndarray) -> bool:

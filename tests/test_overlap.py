@@ -15,7 +15,7 @@ import pytest
 import torch
 from counts import proved
 from op_table import ROWS
-from support import arr, close, outcome
+from support import arr, close, outcome, same
 
 import fastnn
 
@@ -83,6 +83,7 @@ OUT = {
     "clamp": lambda lib, a, out: lib.clamp(a, 0.3, 0.6, out=out),
     "softmax": lambda lib, a, out: lib.softmax(a, -1, out=out),
     "cumsum": lambda lib, a, out: lib.cumsum(a, 0, out=out),
+    "norm": lambda lib, a, out: lib.norm(a, out=out.reshape(-1)[0]),
 }  # fmt: skip
 
 
@@ -170,6 +171,52 @@ def test_writes_into_their_own_source(name: str, code: str) -> None:
         exec(code, {"x": base, "s": clone(base), "i": lib.tensor([0, 2, 1]), "lib": lib})
 
     beside(name, 4, call, code)
+
+
+EXPANDED: dict[str, Any] = {
+    "a row": lambda lib: lib.arange(3.0).expand(3, 3),
+    "a column": lambda lib: lib.arange(3.0).reshape(3, 1).expand(3, 3),
+    "a matrix": lambda lib: lib.arange(9.0).reshape(3, 3).expand(3, 3, 3),
+    "a number": lambda lib: lib.tensor(1.0).expand(3, 3),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", list(EXPANDED))
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("masked_fill", "x.masked_fill_(m, 7.0)"), ("masked_fill", "x.masked_fill_(m[0], s[0, 0])"), ("masked_fill", "x[m.expand(x.shape)] = 7"), ("masked_fill", "x.t()[..., 0:2].masked_fill_(m[:, :2], 7) if x.dim() == 2 else x"),
+        ("index_put", "x[i] = 7"), ("index_put", "x[..., i] = 7"), ("index_put", "x[i, 0] = 7"), ("index_put", "x[m] = s[0, 0]"), ("index_put", "x[i, i] = s[0, 0]"), ("index_put", "x[0, i] = s[0, :2]"), ("index_put", "x[..., i] = s[0, :2]"), ("index_put", "x[i] = s[0]"),
+        ("index_put", "x.index_put_((i,), s[0, 0], accumulate=True)"), ("index_put", "x.index_put_((i, i), s[0, :2], accumulate=True)"), ("fill_", "x.index_fill_(0, i, 7)"), ("fill_", "x.fill_(7)"), ("fill_", "x.zero_()"), ("fill_", "x.fill_(s[0, 0])"), ("fill_", "x[0] = 7"),
+        ("tril", "x.tril_()"), ("triu", "x.triu_(1)"), ("copy_", "x.copy_(s)"), ("copy_", "x.copy_(x)"), ("copy_", "x[..., 1:] = 7"), ("add", "x += 1"), ("add", "x += s"), ("relu", "x.relu_()"), ("clamp", "x.clamp_(1, 2)"), ("cumsum", "x.cumsum_(0)"), ("lerp", "x.lerp_(s, 0.5)"),
+        ("index_add", "x.index_add_(0, i, x[:2].clone())"), ("index_put", "x.index_copy_(0, i, x[:2].clone())"), ("scatter", "x.scatter_(0, x.long(), 7)"), ("scatter_add", "x.scatter_add_(0, x.long().clamp_(0, 2), x.clone())"), ("addmm", "x.addmm_(s, s)"), ("uniform_", "x.uniform_()"),
+    ],
+)  # fmt: skip
+def test_an_expanded_target(name: str, code: str, kind: str) -> None:
+    """PyTorch refuses what reads or orders its writes, and warns or is silent where one value goes to many places."""
+    found = []
+    for lib in (torch, fastnn):
+        x = EXPANDED[kind](lib)
+        s, i = lib.arange(9.0).reshape(3, 3) - 2, lib.tensor([0, 2])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            error = outcome(lambda lib=lib, x=x, s=s, i=i: exec(code, {"lib": lib, "x": x, "s": s, "i": i, "m": s > 3}))[1]
+        found.append((type(error), arr(x)))
+    assert found[1][0] is found[0][0], f"{code} on {kind}: {found}"
+    same(found[1][1], found[0][1], f"{code} on {kind}")
+    proved(name, "overlap")
+
+
+@pytest.mark.parametrize("code", ["v[i] = 2.0", "v[:, i] = u", "v.masked_fill_(v > 1, 2.0)", "v.triu_()"])
+def test_an_expanded_target_on_the_tape_is_refused_when_it_is_written(code: str) -> None:
+    """PyTorch lets the write pass, and no backward can go through it."""
+    for lib in (torch, fastnn):
+        y = lib.arange(3.0).requires_grad_(True) * 1
+        with pytest.raises(RuntimeError, match="single memory location"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            exec(code, {"v": y.expand(3, 3), "i": lib.tensor([0, 1]), "u": lib.ones(2)})
+            y.sum().backward()
+        assert lib is torch or arr(y).tolist() == [0, 1, 2]
 
 
 def test_the_gradient_of_a_part_repeated_over_the_whole() -> None:

@@ -196,6 +196,12 @@ bool fnn_is_dense(const fnn_tensor *t) {
     return true;
 }
 
+bool fnn_repeats(const fnn_tensor *t) {
+    bool found = false;
+    for (int d = 0; d < t->ndim; d++) found |= t->shape[d] > 1 && !t->stride[d];
+    return found && t->numel;
+}
+
 bool fnn_has_overlap(const fnn_tensor *t) {
     if (t->contiguous) return false;
     int order[FNN_MAX_DIMS];

@@ -79,6 +79,7 @@ bool fnn_same_shape(const fnn_tensor *a, const fnn_tensor *b);
 bool fnn_is_dense(const fnn_tensor *t);
 /* Two indices may hit the same element (an expanded dimension). */
 bool fnn_has_overlap(const fnn_tensor *t);
+bool fnn_repeats(const fnn_tensor *t); /* a dimension has stride 0: the same memory stands for several elements */
 /* Bytes [lo, hi) that the view can touch. */
 void fnn_tensor_extent(const fnn_tensor *t, const char **lo, const char **hi);
 /* Allocates memory for t's geometry, which must be dense: data, storage and version are filled in. */

@@ -286,10 +286,17 @@ static fnn_status write_apart(const fnn_op *op, fnn_tensor *self, const fnn_tens
     return status;
 }
 
+/* Whether memory that stands for several elements of self may be written. torch lets indexed stores pass on the tape, too, and then
+ * fails in backward. */
+static bool may_repeat(const fnn_op *op, const fnn_tensor *self, const fnn_tensor *const *in, bool save) {
+    if (op == &fnn_op_FILL_) return in[1]->flags & FNN_T_NUMBER;
+    return !save && (op->flags & FNN_F_REPEATS || (op == &fnn_op_COPY_ && in[1] == self));
+}
+
 fnn_status fnn_apply_inplace_op(const fnn_op *op, fnn_tensor *self, const fnn_tensor *const *in, int n_in, const fnn_attrs *attrs) {
     bool save = any_wanted(op, in, n_in);
     FNN_TRY(fnn_check_inplace(op->name, self, save));
-    if (op != &fnn_op_FILL_) FNN_TRY(fnn_check_repeats(op->name, self)); /* one value fits all */
+    if (!may_repeat(op, self, in, save)) FNN_TRY(fnn_check_repeats(op->name, self));
     fnn_tensor out;
     fnn_call c;
     fnn_call_init(&c, op, &out, 1, in, n_in, attrs);

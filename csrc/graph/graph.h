@@ -97,7 +97,7 @@ struct fnn_view {
     char *base_data;
     uint32_t version;   /* of the memory when grad_fn was made */
     uint8_t origin;     /* fnn_origin */
-    bool former;        /* the base is this tensor before its shape changed in place: to the user it is no view */
+    bool former;        /* the base is this tensor before its shape changed, in place or in a copy that reshape made: to the user it is no view */
     fnn_geom base_geom; /* shape, dtype */
     int64_t base_stride[FNN_MAX_DIMS];
 };

@@ -50,9 +50,7 @@ fnn_status fnn_check_inplace(const char *op, const fnn_tensor *self, bool record
 }
 
 fnn_status fnn_check_repeats(const char *op, const fnn_tensor *self) {
-    bool repeated = false; /* windows (unfold) may overlap and be written: what stands last stays, as in torch */
-    for (int d = 0; d < self->ndim; d++) repeated |= self->shape[d] > 1 && !self->stride[d];
-    if (repeated && self->numel)
+    if (fnn_repeats(self)) /* windows (unfold) may overlap and be written: what stands last stays, as in torch */
         return fnn_fail(FNN_ERR_RUNTIME, "%s_: unsupported operation: more than one element of the written-to tensor refers to a single "
                                          "memory location. Please clone() the tensor before performing the operation.", op);
     return FNN_OK;

@@ -238,6 +238,6 @@ static fnn_status forward_one_hot(fnn_call *c) {
                                   .plan = the_plan, .forward = the_forward, .backward = the_backward, __VA_ARGS__};
 ARRANGE(FLIP, "flip", "FlipBackward0", plan_flip, forward_flip, back_flip, .flags = 0)
 ARRANGE(ROLL, "roll", "RollBackward0", plan_roll, forward_roll, back_roll, .flags = 0)
-ARRANGE(TRIL, "tril", "TrilBackward0", plan_triangle, forward_triangle, back_triangle, .flags = FNN_F_ELEMENTWISE)
-ARRANGE(TRIU, "triu", "TriuBackward0", plan_triangle, forward_triangle, back_triangle, .flags = FNN_F_ELEMENTWISE)
+ARRANGE(TRIL, "tril", "TrilBackward0", plan_triangle, forward_triangle, back_triangle, .flags = FNN_F_ELEMENTWISE | FNN_F_REPEATS)
+ARRANGE(TRIU, "triu", "TriuBackward0", plan_triangle, forward_triangle, back_triangle, .flags = FNN_F_ELEMENTWISE | FNN_F_REPEATS)
 ARRANGE(ONE_HOT, "one_hot", NULL, plan_one_hot, forward_one_hot, NULL, .flags = FNN_F_NO_GRAD, .inspect = inspect_one_hot)

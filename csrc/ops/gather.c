@@ -284,9 +284,9 @@ static fnn_status back_add(fnn_backcall *b) {
     return status;
 }
 
-const fnn_op fnn_op_GATHER = {.name = "gather", .grad_name = "GatherBackward0", .n_in = 2, .n_out = 1, .no_grad_in = 2, .save_in = {2}, .plan = plan_gather,
+const fnn_op fnn_op_GATHER = {.name = "gather", .grad_name = "GatherBackward0", .n_in = 2, .n_out = 1, .flags = FNN_F_PLACES, .no_grad_in = 2, .save_in = {2}, .plan = plan_gather,
                               .inspect = inspect_each, .forward = forward_gather, .backward = back_gather, .backward_into = into_gather};
-const fnn_op fnn_op_INDEX_SELECT = {.name = "index_select", .grad_name = "IndexSelectBackward0", .n_in = 2, .n_out = 1, .no_grad_in = 2, .save_in = {2}, .plan = plan_select,
+const fnn_op fnn_op_INDEX_SELECT = {.name = "index_select", .grad_name = "IndexSelectBackward0", .n_in = 2, .n_out = 1, .flags = FNN_F_PLACES, .no_grad_in = 2, .save_in = {2}, .plan = plan_select,
                                     .inspect = inspect_select, .forward = forward_select, .backward = back_select, .backward_into = into_select};
 
 /* These write into a copy of the input, or into the input itself: each place is read no more once it is written. */

@@ -228,5 +228,5 @@ static fnn_status back_put(fnn_backcall *b) {
     return fnn_run_call(&c);
 }
 
-const fnn_op fnn_op_INDEX_PUT_ = {.name = "index_put", .grad_name = "IndexPutBackward0", .n_in = -1, .n_out = 1, .flags = FNN_F_WRITES | FNN_F_PLACES, .no_grad_in = 0xFC,
+const fnn_op fnn_op_INDEX_PUT_ = {.name = "index_put", .grad_name = "IndexPutBackward0", .n_in = -1, .n_out = 1, .flags = FNN_F_WRITES | FNN_F_PLACES | FNN_F_REPEATS, .no_grad_in = 0xFC,
                                   .save_in = {0xFC, 0xFC}, .plan = plan_put, .inspect = inspect_put, .forward = forward_put, .backward = back_put};

@@ -230,5 +230,5 @@ static fnn_status back_stack(fnn_backcall *b) {
     return FNN_OK;
 }
 
-const fnn_op fnn_op_CAT = {.name = "cat", .grad_name = "CatBackward0", .n_in = -1, .n_out = 1, .flags = FNN_F_LIST, .plan = plan_cat, .forward = forward_cat, .backward = back_cat};
+const fnn_op fnn_op_CAT = {.name = "cat", .grad_name = "CatBackward0", .n_in = -1, .n_out = 1, .flags = FNN_F_LIST | FNN_F_PLACES, .plan = plan_cat, .forward = forward_cat, .backward = back_cat};
 const fnn_op fnn_op_STACK = {.name = "stack", .grad_name = "StackBackward0", .n_in = -1, .n_out = 1, .flags = FNN_F_LIST, .plan = plan_stack, .forward = forward_stack, .backward = back_stack};

@@ -157,5 +157,5 @@ static fnn_status back_cumprod(fnn_backcall *b) {
     return status;
 }
 
-const fnn_op fnn_op_CUMSUM = {.name = "cumsum", .grad_name = "CumsumBackward0", .n_in = 1, .n_out = 1, .plan = plan, .forward = forward, .backward = back_cumsum};
-const fnn_op fnn_op_CUMPROD = {.name = "cumprod", .grad_name = "CumprodBackward0", .n_in = 1, .n_out = 1, .save_in = {1}, .plan = plan, .forward = forward, .backward = back_cumprod};
+const fnn_op fnn_op_CUMSUM = {.name = "cumsum", .grad_name = "CumsumBackward0", .n_in = 1, .n_out = 1, .flags = FNN_F_SCAN, .plan = plan, .forward = forward, .backward = back_cumsum};
+const fnn_op fnn_op_CUMPROD = {.name = "cumprod", .grad_name = "CumprodBackward0", .n_in = 1, .n_out = 1, .flags = FNN_F_SCAN, .save_in = {1}, .plan = plan, .forward = forward, .backward = back_cumprod};

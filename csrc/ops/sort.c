@@ -207,6 +207,6 @@ static fnn_status backward(fnn_backcall *b) {
     return status;
 }
 
-const fnn_op fnn_op_SORT = {.name = "sort", .grad_name = "SortBackward0", .n_in = 1, .n_out = 2, .no_grad_out = 2, .save_out = 2, .plan = plan, .forward = forward, .backward = backward};
+const fnn_op fnn_op_SORT = {.name = "sort", .grad_name = "SortBackward0", .n_in = 1, .n_out = 2, .flags = FNN_F_SCAN, .no_grad_out = 2, .save_out = 2, .plan = plan, .forward = forward, .backward = backward};
 const fnn_op fnn_op_TOPK = {.name = "topk", .grad_name = "TopkBackward0", .n_in = 1, .n_out = 2, .no_grad_out = 2, .save_out = 2, .plan = plan, .forward = forward, .backward = backward};
 const fnn_op fnn_op_ARGSORT = {.name = "argsort", .n_in = 1, .n_out = 1, .flags = FNN_F_NO_GRAD, .plan = plan, .forward = forward};

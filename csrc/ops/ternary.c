@@ -74,7 +74,31 @@ static fnn_status plan_masked_fill(fnn_call *c) {
     return FNN_OK;
 }
 static fnn_status inspect_masked_fill(fnn_call *c) { return fnn_want_fit("masked_fill", c->in[2], c->in[0]->dtype); }
-static fnn_status forward_masked_fill(fnn_call *c) { return masked(c->out, c->in[1], c->in[2], c->in[0]); }
+
+/* In place, where memory stands for several elements: it is filled if one of them is masked. */
+static fnn_status fill_repeated(fnn_call *c) {
+    fnn_tensor once = *c->out, wide, any;
+    fnn_attrs shape = {.list[0].n = once.ndim}, dims = {.v[0].i = 1};
+    for (int d = 0; d < once.ndim; d++) {
+        shape.list[0].v[d] = once.shape[d];
+        if (once.stride[d]) continue;
+        dims.list[0].v[dims.list[0].n++] = d;
+        once.shape[d] = 1;
+    }
+    fnn_tensor_derive(&once);
+    FNN_TRY(fnn_run1(&fnn_op_EXPAND, &wide, c->in[1], &shape));
+    fnn_status status = fnn_run1(&fnn_op_ANY, &any, &wide, &dims);
+    fnn_tensor_unref(&wide);
+    if (status) return status;
+    status = masked(&once, &any, c->in[2], &once);
+    fnn_tensor_unref(&any);
+    return status;
+}
+
+static fnn_status forward_masked_fill(fnn_call *c) {
+    if (c->inplace && fnn_repeats(c->out)) return fill_repeated(c);
+    return masked(c->out, c->in[1], c->in[2], c->in[0]);
+}
 static fnn_status back_masked_fill(fnn_backcall *b) {
     const fnn_tensor *mask = &b->in[1], *dy = b->dy[0];
     if (b->need[0]) {
@@ -201,7 +225,7 @@ static fnn_status back_addc(fnn_backcall *b) {
     const fnn_op fnn_op_##NAME = {.name = text, .grad_name = grad, .n_in = 3, .n_out = 1, .flags = FNN_F_ELEMENTWISE, \
                                   .plan = the_plan, .forward = the_forward, .backward = the_backward, __VA_ARGS__};
 TERNARY(WHERE, "where", "WhereBackward0", plan_where, forward_where, back_where, .no_grad_in = 1, .save_in = {0, 1, 1})
-const fnn_op fnn_op_MASKED_FILL = {.name = "masked_fill", .grad_name = "MaskedFillBackward0", .n_in = 3, .n_out = 1, .flags = FNN_F_ELEMENTWISE | FNN_F_NUMBER,
+const fnn_op fnn_op_MASKED_FILL = {.name = "masked_fill", .grad_name = "MaskedFillBackward0", .n_in = 3, .n_out = 1, .flags = FNN_F_ELEMENTWISE | FNN_F_NUMBER | FNN_F_REPEATS,
                                    .plan = plan_masked_fill, .inspect = inspect_masked_fill, .forward = forward_masked_fill, .backward = back_masked_fill, .no_grad_in = 2, .save_in = {2, 0, 2}};
 TERNARY(CLAMP, "clamp", "ClampBackward1", plan_clamp, forward_clamp, back_clamp, .grad_name_of = fnn_grad_name_clamp, .optional_in = 6, .save_in = {7, 7, 7})
 TERNARY(LERP, "lerp", "LerpBackward1", plan_promoted, forward_lerp, back_lerp, .grad_name_of = fnn_grad_name_lerp, .save_in = {4, 4, 3})

@@ -116,6 +116,32 @@ static PyObject *dispatch(OpObject *op, PyObject *const *args, Py_ssize_t nargs,
     return no_overload(op, args, nargs, kwnames);
 }
 
+/* Pointwise functions do not cut floats to integers, nor anything to bools; sums and scans do. */
+static int check_cast(PyObject *target, PyObject *value) {
+    if (!fnn_is_tensor(target) || !fnn_is_tensor(value)) return 0;
+    fnn_dtype to = (fnn_dtype)TENSOR(target)->dtype, from = (fnn_dtype)TENSOR(value)->dtype;
+    if (!(fnn_dtype_is_float(from) && !fnn_dtype_is_float(to)) && !(to == FNN_BOOL && from != FNN_BOOL)) return 0;
+    PyErr_Format(PyExc_RuntimeError, "out: result type %s can't be cast to the desired output type %s", fnn_dtype_name(from), fnn_dtype_name(to));
+    return -1;
+}
+
+/* Refuses an out= that lies over an operand where torch does. Where torch does not look the result is that of operands apart. */
+static int check_apart(const fnn_op *op, PyObject *target, PyObject *operand) {
+    if (PyTuple_Check(target) || PyList_Check(operand) || PyTuple_Check(operand)) {
+        PyObject *many = PyTuple_Check(target) ? target : operand;
+        for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(many); i++) {
+            PyObject *one = PySequence_Fast_GET_ITEM(many, i);
+            if (check_apart(op, many == target ? one : target, many == target ? operand : one)) return -1;
+        }
+        return 0;
+    }
+    if (!fnn_is_tensor(target) || !fnn_is_tensor(operand)) return 0;
+    int apart;
+    const fnn_tensor *in[2] = {TENSOR(target), TENSOR(operand)};
+    fnn_status status = fnn_check_overlap(op, in[0], in, 2, &apart);
+    return status ? (fnn_raise(status), -1) : 0;
+}
+
 /* out=: the result is copied into the given tensor, which is resized when it is empty. */
 static PyObject *call_with_out(OpObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames, Py_ssize_t at) {
     Py_ssize_t n = PyTuple_GET_SIZE(kwnames);
@@ -131,6 +157,11 @@ static PyObject *call_with_out(OpObject *op, PyObject *const *args, Py_ssize_t n
         PyTuple_SET_ITEM(names, k++, Py_NewRef(PyTuple_GET_ITEM(kwnames, i)));
     }
     PyObject *value = dispatch(op, rest, nargs, names);
+    const fnn_op *first = op->overloads[0]->op;
+    bool looks = first && first->flags & (FNN_F_ELEMENTWISE | FNN_F_PLACES | FNN_F_SCAN) && !(first->flags & FNN_F_REPEATS);
+    if (value && first && first->flags & FNN_F_ELEMENTWISE && check_cast(target, value)) Py_CLEAR(value);
+    for (Py_ssize_t i = 0; value && looks && target != Py_None && i < nargs + n - 1; i++)
+        if (check_apart(first, target, rest[i])) Py_CLEAR(value);
     if (value && target != Py_None) {
         result = fnn_store_out(target, value);
         Py_DECREF(value);

@@ -20,6 +20,11 @@ static PyObject *reshape_to(const fnn_tensor *in, const fnn_ints *shape, PyTypeO
     if (status) return fnn_raise(status);
     const fnn_tensor *from = &copy;
     status = fnn_apply_op(&fnn_op_VIEW, &out, 1, &from, 1, &attrs);
+    if (!status) { /* nobody sees the copy: the result is no view */
+        out.flags &= (uint8_t)~FNN_T_VIEW;
+        if (out.meta && out.meta->view) out.meta->view->former = true;
+        if (out.meta && out.meta->grad_fn) out.meta->grad_fn->name = "UnsafeViewBackward0";
+    }
     fnn_tensor_unref(&copy);
     return status ? fnn_raise(status) : fnn_wrap_as(type, &out);
 }

@@ -1,7 +1,7 @@
-"""Long random walks of the state machines: python tests/fuzz/machine.py [--examples 1000] [--seed 0] [--steps 40] [--numpy]
+"""Long random walks of the state machines: python tests/fuzz/machine.py [--examples 1000] [--seed 0] [--steps 40] [--numpy] [--shrink]
 
-Prints what was walked every tenth of the way; the first walk on which the libraries differ is shrunk, printed as a
-program, and ends the run with status 1. Walks of one seed are the same for ever.
+Prints what was walked every tenth of the way; the first walk on which the libraries differ is printed step by step, and
+ends the run with status 1. Walks of one seed are the same for ever.
 Does not: know what is walked. Read next: ../test_state_machine.py, ../test_numpy_machine.py.
 """
 
@@ -15,7 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from hypothesis import HealthCheck, seed, settings
+from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 
@@ -25,6 +25,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, default=40, help="of a walk, at most")
     parser.add_argument("--numpy", action="store_true", help="NumPy as the model, without torch")
+    parser.add_argument("--shrink", action="store_true", help="look for the shortest walk that fails: some minutes")
     args = parser.parse_args()
     home = importlib.import_module("test_numpy_machine" if args.numpy else "test_state_machine")
     machine = home.Arrays if args.numpy else home.Tensors
@@ -33,11 +34,12 @@ def main() -> int:
     for k in range(-(-args.examples // part)):
         how = settings(
             max_examples=part, stateful_step_count=args.steps, database=None, deadline=None, print_blob=False, suppress_health_check=list(HealthCheck),
+            report_multiple_bugs=False, phases=[Phase.generate, *[Phase.shrink] * args.shrink],
         )  # fmt: skip
         try:
             run_state_machine_as_test(seed(args.seed * 1000 + k)(machine), settings=how)
-        except AssertionError as fault:
-            print(f"seed {args.seed}, part {k}: {fault}\n" + "\n".join(getattr(fault, "__notes__", [])))
+        except Exception as fault:
+            print("\n".join(home.LOG) + f"\nseed {args.seed}, part {k}: {type(fault).__name__}: {fault}")
             return 1
         print(f"{', '.join(f'{n:,} {name}' for name, n in home.COUNT.items())}, {time.process_time() - started:.0f} s", flush=True)
     return 0

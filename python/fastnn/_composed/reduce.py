@@ -50,6 +50,8 @@ def norm(
     dtype: Any = None,
 ) -> Tensor:
     """(sum |x|^p)^(1/p) over dims; p may be inf, -inf, 0, "fro" (2)."""
+    if out is not None:
+        return _C.mul(norm(input, p, dim, keepdim, None, dtype), 1, out=out)
     x = input if dtype is None else input.to(dtype)
     if p is None or p == "fro":
         p = 2.0

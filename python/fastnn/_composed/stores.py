@@ -60,6 +60,11 @@ def index_copy_(self: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor
         )
     if index.dtype != _C.int64:
         raise IndexError(f"index_copy_(): Expected a long tensor for index, but got {index.dtype}")
+    if self.numel() and any(n > 1 and not s for n, s in zip(self.shape, self.stride(), strict=True)):
+        raise RuntimeError(
+            "index_copy_: unsupported operation: more than one element of the written-to tensor refers to a single "
+            "memory location. Please clone() the tensor before performing the operation."
+        )
     if source.dtype != self.dtype:
         raise RuntimeError(f"index_copy_: source has dtype {source.dtype}, expected {self.dtype}, the dtype of self")
     slices = [[s for d, s in enumerate(t.shape) if d != dim] for t in (self, source)]
