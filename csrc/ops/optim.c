@@ -205,7 +205,7 @@ static void count_steps(update *u) {
         if (step != counted) numbers = adam_numbers(&u->adam_options, counted = step);
         u->items[i].adam = numbers;
     }
-    u->from_end = fmod(counted, 2) == 1;
+    u->from_end = fmod(counted, 2) == 1 && fnn_get_num_threads() == 1; /* several keep each its own pieces in its own cache */
 }
 
 void fnn_step_begin(fnn_step *u) {

@@ -14,7 +14,7 @@ enum { FNN_STEP_SLOTS = 5 };
 typedef struct fnn_step {
     bool adam;
     bool release; /* the host's lock, while the step runs */
-    bool from_end; /* every other step of Adam: what the last one left in the cache comes first */
+    bool from_end; /* every other step of Adam in one thread: what the last one left in the cache comes first */
     double work;
     int64_t n, pieces;
     struct item *items;
