@@ -25,12 +25,17 @@ WRITERS = ("test_gradients_dropped_and_parameters_replaced_during_backward", "te
 # The C library lets go of a dead thread's variables with a lock of its own, which the checker does not know.
 SUPPRESSIONS = "race:_dl_deallocate_tls\n"
 
-# Two threads add to the same memory, in an op long enough to let the GIL go.
+# Two threads add to the same memory, in an op long enough to let the GIL go; from one moment on, and often, so that they meet on a busy machine too.
 RACE = """
 import threading
 import fastnn
 x = fastnn.zeros(1 << 16)
-threads = [threading.Thread(target=lambda: [x.add_(1) for _ in range(3)]) for _ in range(2)]
+start = threading.Barrier(2)
+def work():
+    start.wait()
+    for _ in range(50):
+        x.add_(1)
+threads = [threading.Thread(target=work) for _ in range(2)]
 for t in threads:
     t.start()
 for t in threads:
