@@ -80,6 +80,7 @@ INDEXED: dict[str, Callable[[Any, Any], Any]] = {
     "index x[i, j]": lambda x, i: x[i[:, 0], i[:, 1]],
     "index_add": lambda x, i: x.index_add(0, i[:, 0], x),
     "masked_select": lambda x, i: x.masked_select(i > 32),
+    "masked_scatter": lambda x, i: x.masked_scatter(i > 32, x),
     "index x[mask]": lambda x, i: x[i > 32],
     "nll_loss": lambda x, i: F.nll_loss(x, i[:, 0]),
 }

@@ -78,6 +78,7 @@ WRITES: dict[str, Callable[[Any, Any], Any]] = {
     "scatter": lambda h, s: h.scatter_(0, s.i[None], s.b),
     "scatter_add": lambda h, s: h.scatter_add_(0, s.i[None], s.b),
     "masked_fill": lambda h, s: h.masked_fill_(s.m, 0.5),
+    "masked_scatter": lambda h, s: h.masked_scatter_(s.m, s.b),
     "transpose": lambda h, s: h.t_(),
 }  # fmt: skip
 

@@ -127,6 +127,7 @@ STORES: dict[str, tuple[str, Any]] = {
     "index_add": ("index_add", lambda lib, t, s: t.index_add_(0, last_first(lib, t), s, alpha=2)),
     "index_copy": ("index_put", lambda lib, t, s: t.index_copy_(0, last_first(lib, t), s)),
     "masked_fill": ("masked_fill", lambda lib, t, s: t.masked_fill_(s > 0.5, 2.0)),
+    "masked_scatter": ("masked_scatter", lambda lib, t, s: t.masked_scatter_(t > 0.5, s)),
     "addcmul": ("addcmul", lambda lib, t, s: t.addcmul_(s, s)),
     "addcdiv": ("addcdiv", lambda lib, t, s: t.addcdiv_(t.clone(), s)),
     "lerp": ("lerp", lambda lib, t, s: t.lerp_(s, 0.3)),
@@ -188,7 +189,7 @@ EXPANDED: dict[str, Any] = {
         ("masked_fill", "x.masked_fill_(m, 7.0)"), ("masked_fill", "x.masked_fill_(m[0], s[0, 0])"), ("masked_fill", "x[m.expand(x.shape)] = 7"), ("masked_fill", "x.t()[..., 0:2].masked_fill_(m[:, :2], 7) if x.dim() == 2 else x"),
         ("index_put", "x[i] = 7"), ("index_put", "x[..., i] = 7"), ("index_put", "x[i, 0] = 7"), ("index_put", "x[m] = s[0, 0]"), ("index_put", "x[i, i] = s[0, 0]"), ("index_put", "x[0, i] = s[0, :2]"), ("index_put", "x[..., i] = s[0, :2]"), ("index_put", "x[i] = s[0]"),
         ("index_put", "x.index_put_((i,), s[0, 0], accumulate=True)"), ("index_put", "x.index_put_((i, i), s[0, :2], accumulate=True)"), ("fill_", "x.index_fill_(0, i, 7)"), ("fill_", "x.fill_(7)"), ("fill_", "x.zero_()"), ("fill_", "x.fill_(s[0, 0])"), ("fill_", "x[0] = 7"),
-        ("tril", "x.tril_()"), ("triu", "x.triu_(1)"), ("copy_", "x.copy_(s)"), ("copy_", "x.copy_(x)"), ("copy_", "x[..., 1:] = 7"), ("add", "x += 1"), ("add", "x += s"), ("relu", "x.relu_()"), ("clamp", "x.clamp_(1, 2)"), ("cumsum", "x.cumsum_(0)"), ("lerp", "x.lerp_(s, 0.5)"),
+        ("masked_scatter", "x.masked_scatter_(m, s)"), ("tril", "x.tril_()"), ("triu", "x.triu_(1)"), ("copy_", "x.copy_(s)"), ("copy_", "x.copy_(x)"), ("copy_", "x[..., 1:] = 7"), ("add", "x += 1"), ("add", "x += s"), ("relu", "x.relu_()"), ("clamp", "x.clamp_(1, 2)"), ("cumsum", "x.cumsum_(0)"), ("lerp", "x.lerp_(s, 0.5)"),
         ("index_add", "x.index_add_(0, i, x[:2].clone())"), ("index_put", "x.index_copy_(0, i, x[:2].clone())"), ("scatter", "x.scatter_(0, x.long(), 7)"), ("scatter_add", "x.scatter_add_(0, x.long().clamp_(0, 2), x.clone())"), ("addmm", "x.addmm_(s, s)"), ("uniform_", "x.uniform_()"),
     ],
 )  # fmt: skip

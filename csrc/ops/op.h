@@ -64,7 +64,7 @@ enum {
     FNN_F_WRITES = 32,   /* only exists in place: writes in[0] (copy_, fill_, index_put_); plan leaves out[] alone */
     FNN_F_ELEMENTWISE = 64, /* element i of the output depends on elements i of the inputs: safe exactly in place */
     FNN_F_PLACES = 128,  /* reads or writes at places that in[] names: no input may share the written memory (or out=), not even all of it */
-    FNN_F_NUMBER = 256,  /* the last input is one number, read before anything is written */
+    FNN_F_NUMBER = 256,  /* the last input (mostly one number) is read before anything is written: it may lie over what is */
     FNN_F_SCAN = 1024,   /* reads on where it has written: out= may lie over the whole of an operand, not over a part */
     FNN_F_REPEATS = 512, /* in place it may write memory that stands for several elements: the same to each, or in their order */
 };
