@@ -55,7 +55,7 @@ def compile_flags() -> list[str]:
         flags += ["-fno-sanitize=null,object-size,pointer-overflow"]  # the address checks see its accesses
         flags += ["-DFNN_POOL_MALLOC=1"]  # see csrc/core/pool.c
     elif COVERAGE:
-        flags += ["-g0", "-O0", "--coverage"]
+        flags += ["-g0", "-O1", "--coverage"]
     elif DEBUG:
         flags += ["-g", "-O2", "-UNDEBUG", "-DFNN_DEBUG=1"]
     else:

@@ -1,7 +1,7 @@
 """Builds the programs of tests/c against the library without its Python folder and runs them: train_mlp.c must print the losses of the Python API,
-op_hashes.c the same bits on every instruction set and for every number of threads (on aarch64 too: qemu.py).
+op_hashes.c the same bits on every instruction set and for every number of threads (on aarch64 too: qemu.py); wrong_calls.c must be refused what is wrong.
 
-Invariant: train_mlp.c includes fastnn.h only; a program's exit status and what it prints are the verdict. The library's objects are those of the last build where there
+Invariant: train_mlp.c and wrong_calls.c include fastnn.h only; a program's exit status and what it prints are the verdict. The library's objects are those of the last build where there
 are some, so that the test links in a second; otherwise they are compiled here. Read next: tests/c/train_mlp.c.
 """
 
@@ -30,7 +30,7 @@ KIND, CHECKS = "obj", ["-O1"]
 if SANITIZED:
     KIND, CHECKS = "sanitized", ["-O0", "-fsanitize=address,undefined"]
 elif "FASTNN_COVERAGE" in os.environ:  # (c_coverage.py: the lines these programs run count)
-    KIND, CHECKS = "coverage", ["-O0", "--coverage"]
+    KIND, CHECKS = "coverage", ["-O1", "--coverage"]
 
 
 def built_objects() -> list[Path] | None:
@@ -55,21 +55,26 @@ def compile_units(folder: Path) -> list[Path]:
         return list(pool.map(one, UNITS))
 
 
-def test_program_includes_the_public_header_only() -> None:
-    assert re.findall(r'#include "([^"]+)"', PROGRAM.read_text()) == ["fastnn.h"]
+@pytest.mark.parametrize("program", [PROGRAM, PROGRAM.with_name("wrong_calls.c")], ids=lambda p: p.stem)
+def test_program_includes_the_public_header_only(program: Path) -> None:
+    assert re.findall(r'#include "([^"]+)"', program.read_text()) == ["fastnn.h"]
 
 
 @pytest.fixture(scope="module")
 def programs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("programs")
     objects = [str(o) for o in built_objects() or compile_units(folder)]
-    found = {name: folder / name for name in ("train_mlp", "op_hashes")}
+    found = {name: folder / name for name in ("train_mlp", "op_hashes", "wrong_calls")}
     for name, program in found.items():
         source = ROOT / "tests" / "c" / f"{name}.c"
         libraries = ["-o", str(program), "-lm", "-ldl", "-pthread"]
         command = [*COMPILER, *FLAGS, *CHECKS, "-I", str(ROOT / "csrc"), str(source), *objects, *libraries]
         subprocess.run(command, check=True, env=c_environment())
     return found
+
+
+def test_calls_that_python_cannot_make(programs: dict[str, Path]) -> None:
+    assert printed_by(programs["wrong_calls"]) == ""
 
 
 def printed_by(program: Path, **env: str) -> str:

@@ -238,6 +238,58 @@ def test_views_of_one_element_and_strided_triangles() -> None:
     equal(lambda lib, x, y: [x @ y, y.transpose(1, 2) @ x.transpose(2, 3)], RS.randint(0, 9, (2, 1, 3, 4)).astype(np.float64), RS.randint(0, 9, (5, 4, 6)).astype(np.float64))
 
 
+def test_attention_over_many_leading_dimensions() -> None:
+    """Four of them, of which operands and mask lack some: those before the last two are a loop."""
+    q, k, v = RS.standard_normal((2, 3, 2, 2, 4, 5)), RS.standard_normal((3, 1, 2, 6, 5)), RS.standard_normal((2, 1, 1, 2, 6, 3))
+    mask, up = RS.standard_normal((2, 1, 2, 1, 1, 6)), RS.standard_normal((2, 3, 2, 2, 4, 3))
+
+    def run(lib: Any, *tensors: Any) -> Any:
+        *operands, weight = tensors
+        for t in operands:
+            t.requires_grad_()
+        y = lib.nn.functional.scaled_dot_product_attention(*operands[:3], attn_mask=operands[3])
+        return [y.detach(), *lib.autograd.grad(y, operands, weight)]
+
+    near(run, q, k, v, mask, up, steps=16, floor=1e-15)
+
+
+def test_truth_values_are_multiplied_where_they_are_scattered() -> None:
+    a, b, at = RS.rand(4, 6) > 0.4, RS.rand(4, 5) > 0.4, np.stack([RS.permutation(6)[:5] for _ in range(4)])
+    equal(lambda lib, x, y, i: x.clone().scatter_(1, i, y, reduce="multiply"), a, b, at)
+
+
+def stale_view(lib: Any) -> Any:
+    """A function of a view that was made without the tape, after its base was written with it."""
+
+    class Twice(lib.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            return x * 2
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            return g * 2
+
+    base = lib.ones(4, requires_grad=True) * 1
+    with lib.no_grad():
+        view = base[:2]
+    base.mul_(2)
+    return Twice.apply(view)
+
+
+def untaped_view(lib: Any) -> Any:
+    x = lib.ones(1, requires_grad=True)
+    with lib.no_grad():
+        view = x.view(1)
+    return view.backward()
+
+
+def wanting_inference(lib: Any) -> Any:
+    with lib.inference_mode():
+        x = lib.ones(2)
+    return x.requires_grad_()
+
+
 REFUSED: dict[str, Callable[[Any], Any]] = {
     "alpha of whole numbers": lambda lib: lib.add(lib.ones(3, dtype=lib.int64), lib.ones(3, dtype=lib.int64), alpha=0.5),
     "pow, negative": lambda lib: lib.arange(3) ** -1,
@@ -268,6 +320,9 @@ REFUSED: dict[str, Callable[[Any], Any]] = {
     "in place, truth values": lambda lib: (lib.zeros(3) > 0).add_(2),
     "loss, sizes": lambda lib: lib.nn.functional.cross_entropy(lib.zeros(2, 3, 4), lib.zeros(2, 5, dtype=lib.int64)),
     "embedding": lambda lib: lib.nn.functional.embedding(lib.zeros(2), lib.zeros(5, 3)),
+    "a function of a stale view": stale_view,
+    "backward from a view without the tape": untaped_view,
+    "a gradient for an inference tensor": wanting_inference,
     "state of a generator": lambda lib: lib.Generator().set_state(lib.full((5056,), 255, dtype=lib.uint8)),
 }
 
