@@ -68,6 +68,19 @@ expect(child(), want, "child")
     )
 
 
+def test_fork_after_the_first_large_product() -> None:
+    """By then the library for such products is open; parent and child go on with it."""
+    scenario(
+        """
+a = (fastnn.arange(2048.0 * 2048, dtype=fastnn.float64) % 7).view(2048, 2048)
+want = digest([a @ a])
+child = in_fork(lambda: digest([a @ a]))
+expect(digest([a @ a]), want, "parent")
+expect(child(), want, "child")
+"""
+    )
+
+
 def test_fork_while_another_thread_is_inside_an_op() -> None:
     """The other thread holds the pool, the generator's lock or the memory pool's at the moment of the fork."""
     scenario(

@@ -208,14 +208,34 @@ def test_long_sums_onto_what_is_there(dtype: str) -> None:
     near(gru, RS.standard_normal((4, 33, 8)).astype(dtype), steps=256)
 
 
-@pytest.mark.parametrize("bias", [False, True])
-def test_products_of_the_largest_sizes(bias: bool) -> None:
+@pytest.mark.parametrize("way", ["plain", "bias", "activation"])
+def test_products_of_the_largest_sizes(way: str) -> None:
     """From 2048 in every dimension (float64) OpenBLAS multiplies, with A and B in rows or copied into them. Whole numbers: any order of adding is exact."""
     a, b = (fastnn.tensor(RS.randint(-9, 9, (2048, 2050)).astype(np.float64)) for _ in range(2))
-    row = fastnn.arange(2050.0, dtype=fastnn.float64) * (1 if bias else 0)
-    got = fastnn.addmm(row, a.t(), b) if bias else a.t() @ b
-    want = arr(a).T @ arr(b) + arr(row)
-    same(got, want)
+    row, want = fastnn.arange(2050.0, dtype=fastnn.float64), arr(a).T @ arr(b)
+    if way == "plain":
+        same(a.t() @ b, want)
+    elif way == "bias":
+        same(fastnn.nn.functional.linear(a.t(), b.t(), row), want + arr(row))
+    else:
+        same(fastnn._C._matmul_fused(a.t(), b, row, activation="relu"), np.maximum(want + arr(row), 0))
+
+
+def test_a_recurrence_without_steps() -> None:
+    """The last states are the first, or zero, and their gradients those of the first."""
+    x, w = np.zeros((2, 0, 3), np.float32), [RS.standard_normal(s).astype(np.float32) for s in ((16, 3), (16, 4), (16,), (16,))]
+    h, c = (RS.standard_normal((2, 4)).astype(np.float32) for _ in range(2))
+    (y, *last), saved = fastnn.kernels.lstm_forward(x, h, *w, c)
+    assert y.shape == (2, 0, 4)
+    same(last[0], h)
+    same(last[1], c)
+    dh, dc = np.full((2, 4), 2, np.float32), np.full((2, 4), 3, np.float32)
+    dx, dh0, *dw, dc0 = fastnn.kernels.lstm_backward((y, dh, dc), saved)
+    assert dx.shape == x.shape and not any(d.any() for d in dw)
+    same(dh0, dh)
+    same(dc0, dc)
+    (_, *last), _ = fastnn.kernels.lstm_forward(x, None, *w)
+    assert not last[0].any() and not last[1].any()
 
 
 def test_gradients_of_rare_operands() -> None:

@@ -42,6 +42,11 @@ def test_cat_beyond_counting() -> None:
         fastnn.cat([fastnn.ones(1).expand(HUGE)] * 4)
 
 
+def test_an_embedding_adds_a_dimension() -> None:
+    with pytest.raises(RuntimeError, match="embedding: found 8 dimensions of indices, wanted at most 7"):
+        fastnn.nn.functional.embedding(fastnn.zeros([1] * 8, dtype=fastnn.int64), fastnn.ones(2, 3))
+
+
 def test_attention_beyond_counting() -> None:
     """Its result is empty; what backward keeps is not."""
     q, v = fastnn.ones(1, 1, 1).expand(2**58, 8, 1), fastnn.empty(1, 8, 0).expand(2**58, 8, 0)

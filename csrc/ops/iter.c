@@ -67,6 +67,7 @@ static bool flat(plan *p, const fnn_tensor *out, const fnn_tensor *const *in, in
     return true;
 }
 
+/* Some dimension has several elements: one element is always flat. */
 static void general(plan *p, const fnn_tensor *out, const fnn_tensor *const *in, int n_in) {
     int order[FNN_MAX_DIMS], n = 0;
     for (int d = out->ndim - 1; d >= 0; d--) { /* stable: innermost logical dimension first among equals */
@@ -97,11 +98,6 @@ static void general(plan *p, const fnn_tensor *out, const fnn_tensor *const *in,
         p->shape[p->ndim] = out->shape[d];
         memcpy(p->stride[p->ndim], step, sizeof step);
         p->ndim++;
-    }
-    if (!p->ndim) {
-        p->ndim = 1;
-        p->shape[0] = 1;
-        memset(p->stride[0], 0, sizeof p->stride[0]);
     }
 }
 

@@ -169,7 +169,7 @@ static int integer_of(PyObject *o, int dtype, int64_t *value) {
 }
 
 static int store_number(char *p, int dtype, PyObject *o) {
-    int64_t i;
+    int64_t i = 0;
     double f;
     int truth;
     switch (dtype) {

@@ -255,3 +255,28 @@ def test_shared_parameters_are_refused(lib: Any) -> None:
         warnings.simplefilter("always")
         lib.optim.SGD([p, p])
     assert "duplicate parameters" in str(seen[0].message)
+
+
+DAMAGES: dict[str, tuple[str, Any, str]] = {
+    "dtype": ("exp_avg", lambda: fastnn.zeros(3, dtype=fastnn.float64), "has dtype float64, expected float32"),
+    "shape": ("exp_avg", lambda: fastnn.zeros(4), "has shape .4,., expected .3,. to match"),
+    "repeated": ("exp_avg_sq", lambda: fastnn.zeros(1).expand(3), "more than one element of .* refers to a single memory location"),
+    "read-only": ("exp_avg_sq", lambda: fastnn.from_numpy(np.frombuffer(bytes(12), np.float32)), "shares read-only memory"),
+    "step": ("step", lambda: fastnn.zeros(2), "steps.1. has dtype float32 and shape .2,., expected one writable float32 number"),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*not writable")
+@pytest.mark.parametrize("name", DAMAGES)
+def test_a_damaged_state_is_refused_before_anything_is_written(name: str) -> None:
+    params = [fastnn.nn.Parameter(fastnn.ones(3)) for _ in range(2)]
+    opt = fastnn.optim.AdamW(params)
+    for p in params:
+        p.grad = fastnn.ones(3)
+    opt.step()
+    key, damage, words = DAMAGES[name]
+    opt.state[params[1]][key] = damage()
+    before = [p.detach().clone() for p in params]
+    with pytest.raises(RuntimeError, match=words):
+        opt.step()
+    assert all(fastnn.equal(p.detach(), b) for p, b in zip(params, before, strict=True))
