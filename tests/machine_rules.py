@@ -145,7 +145,8 @@ WRITES: dict[str, Callable[[Any, Any], Action]] = {
     "scatter_": lambda draw, t: (lambda d: lambda lib, x, y: x.scatter_(d, lib.zeros(x.shape, dtype=lib.int64), y))(dims(draw, t)),
     "scatter_add_": lambda draw, t: (lambda d: lambda lib, x, y: x.scatter_add_(d, lib.zeros(x.shape, dtype=lib.int64), y))(dims(draw, t)),
     "index_add_": lambda draw, t: (lambda d: lambda lib, x, y: x.index_add_(d, lib.zeros(y.shape[d] if y.dim() else 1, dtype=lib.int64), y))(dims(draw, t)),
-    "masked_scatter_": lambda draw, t: lambda lib, x, y: x.masked_scatter_(x > 0, y),
+    # (of itself, or of too few elements, torch has written some when it comes to them)
+    "masked_scatter_": lambda draw, t: lambda lib, x, y: x.masked_scatter_(x > 0, (y if y.numel() >= x.numel() else x * 2).clone()),
     "triu_": lambda draw, t: lambda lib, x, y: x.triu_(),
     "t_": lambda draw, t: lambda lib, x, y: x.t_(),
     "unsqueeze_": lambda draw, t: (lambda d: lambda lib, x, y: x.unsqueeze_(d))(dims(draw, t)),

@@ -224,6 +224,8 @@ class Tensors(RuleBasedStateMachine):
         fitting = [q for q in self.pairs if result is not None and q.t.shape == result.shape and q.t.numel()]
         if name == "eq":
             fitting = [q for q in fitting if not q.t.requires_grad]  # torch writes into what wants a gradient then
+        if name == "tril":
+            fitting = [q for q in fitting if not repeats(q.t)]  # torch writes one after the other
         if name not in ("add", "mul number", "sum", "cumsum"):
             fitting = [q for q in fitting if q.t.dtype == result.dtype]  # torch casts for some and refuses to for others
         if fitting:

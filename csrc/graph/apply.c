@@ -121,11 +121,13 @@ fnn_status fnn_record_view(fnn_tensor *out, const fnn_tensor *src, bool multiple
     return FNN_OK;
 }
 
+static bool has_history(const fnn_op *op, const fnn_tensor *out, int i) { return !(i < 8 && (op->no_grad_out >> i & 1)) && fnn_dtype_is_float(out[i].dtype); }
+
 /* Makes n the outputs' grad_fn. The first of them takes the caller's reference over; *given says whether there is one. */
 static fnn_status attach(fnn_node *n, const fnn_op *op, fnn_tensor *out, int n_out, bool *given) {
     *given = false;
     for (int i = 0; i < n_out; i++) {
-        if ((i < 8 && (op->no_grad_out >> i & 1)) || !fnn_dtype_is_float(out[i].dtype)) continue;
+        if (!has_history(op, out, i)) continue;
         fnn_meta *m = fnn_meta_of(&out[i]);
         if (!m) return FNN_ERR_MEMORY;
         if (*given) fnn_node_ref(n);
@@ -137,6 +139,9 @@ static fnn_status attach(fnn_node *n, const fnn_op *op, fnn_tensor *out, int n_o
 }
 
 static fnn_status record(fnn_call *c) {
+    bool any = false;
+    for (int i = 0; i < c->n_out; i++) any |= has_history(c->op, c->out, i);
+    if (!any) return FNN_OK; /* integers of a float: nobody asks where the float came from */
     bool few[FNN_MAX_IN], *need = few;
     fnn_tensor scratch = {0};
     if (c->n_in > FNN_MAX_IN) { /* a long list: flags in a pool block */

@@ -246,9 +246,9 @@ static fnn_status renew_view(const fnn_tensor *t) {
 static fnn_status renew_if_stale(const fnn_tensor *t) {
     const fnn_view *v = t->meta->view;
     if (!v || !t->version || v->version == fnn_tensor_version(t)) return FNN_OK;
-    bool wanted = v->base->grad_fn || v->base->requires_grad;
-    if (wanted || t->meta->grad_fn) FNN_TRY(fnn_check_origin("", t, true));
-    return wanted ? renew_view(t) : FNN_OK;
+    if (!v->base->grad_fn && !v->base->requires_grad && !t->meta->grad_fn) return FNN_OK;
+    FNN_TRY(fnn_check_origin("", t, true));
+    return renew_view(t); /* also where the base wants no gradient any more: what led to the view before the write is over */
 }
 
 fnn_status fnn_current_grad_fn(const fnn_tensor *t, fnn_node **node) {
