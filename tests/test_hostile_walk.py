@@ -2,22 +2,23 @@
 
 A new public name is walked without being mentioned here, and fails if it takes everything: then a table of wrong calls
 (hostile/, test_errors.py) has to show what it refuses. A refusal has a message and leaves the tensors given as they were.
-Does not: compare classes of exceptions with torch's, the tables do; walk fastnn, Tensor, nn and nn.functional. Read next: test_hostile_tables.py.
+The large ones (fastnn, Tensor, nn, nn.functional) are walked beside torch, each in a process of its own: hostile/beside.py, which also
+compares the classes of exceptions. Does not: choose good arguments. Read next: test_hostile_tables.py.
 """
 
 from __future__ import annotations
 
 import importlib
 import inspect
+import json
 import re
 import warnings
-from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import pytest
 import test_errors
-from support import arr, outcome
+from hostile.beside import EXCEPTIONS, LEFT_OUT, wrong_arguments
+from support import arr, outcome, run_python
 from test_hostile_tables import TABLES
 
 import fastnn
@@ -26,35 +27,7 @@ MODULES = (
     "nn.init", "nn.utils", "nn.utils.rnn", "optim", "optim.lr_scheduler", "optim.swa_utils", "utils.data", "utils.checkpoint", "linalg", "distributions",
     "autograd", "amp", "serialization",
 )  # fmt: skip
-# They change the process (threads, streams, modules) or write files.
-LEFT_OUT = {"install_as_torch", "set_num_threads", "set_num_interop_threads", "set_default_device", "set_flush_denormal", "set_printoptions", "save", "seed"}
 TABLE = "\n".join([test_errors.CALLS, *(line for lines in TABLES.values() for line in lines)])
-
-
-class Raises:
-    """Every question about it fails."""
-
-    def fails(self, *args: Any, **kwargs: Any) -> Any:
-        raise LookupError("a hostile object was asked")
-
-    __index__ = __float__ = __len__ = __array__ = __iter__ = __getitem__ = __bool__ = fails
-
-
-def wrong_arguments() -> Iterator[tuple[str, tuple[Any, ...], dict[str, Any]]]:
-    """What is given to every function."""
-    x = fastnn.arange(12, dtype=fastnn.float32).reshape(3, 4) / 7 - 0.5
-    yield "no arguments", (), {}
-    yield "a strange object", (object(),), {}
-    yield "None", (None,), {}
-    yield "text", ("a",), {}
-    yield "an array", (np.ones((2, 2), np.float32),), {}
-    yield "an object that raises", (Raises(),), {}
-    yield "x and a strange object", (x, object()), {}
-    yield "x and text", (x, "a"), {}
-    yield "x and an object that raises", (x, Raises()), {}
-    yield "x and 2**70", (x, 2**70), {}
-    yield "an unknown keyword", (x,), {"no_such_argument": 1}
-    yield "a list with None", ([x, None],), {}
 
 
 def public_names(module: str) -> list[str]:
@@ -69,7 +42,7 @@ def public_names(module: str) -> list[str]:
 def walk(path: str, called: Any) -> tuple[int, list[str]]:
     """How many calls were refused, and what was wrong about that."""
     refused, faults = 0, []
-    for label, args, kwargs in wrong_arguments():
+    for label, args, kwargs in wrong_arguments(fastnn):
         before = [arr(a).tobytes() for a in args if isinstance(a, fastnn.Tensor)]
         _, error = outcome(lambda: called(*args, **kwargs))  # noqa: B023  (called here)
         if error is None:
@@ -97,3 +70,20 @@ def test_every_public_name_refuses_something(module: str) -> None:
         fastnn.set_default_dtype(fastnn.float32)
     assert names
     assert not faults, f"{len(faults)} faults\n" + "\n".join(faults)
+
+
+def test_the_large_modules_beside_torch(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each call refused with torch's class and in words, or taken as torch takes it; what differs on purpose still does."""
+    faults, differ = [], set()
+    for modules in (("fastnn", "Tensor"), ("nn", "nn.functional")):
+        done = run_python(args=["-m", "hostile.beside", *modules], check=False)
+        walked = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+        if done.returncode or len(walked) < len(modules):
+            faults.append(f"{modules}: the process ended with {done.returncode} in or after {done.stderr.strip().splitlines()[-1:]}")
+        for found in walked:
+            with capsys.disabled():
+                print(f"\n{found['module']}: {found['names']} names, {found['calls']} wrong calls, {found['refused']} refused")
+            faults += found["faults"]
+            differ |= set(found["differ"])
+    assert not faults, f"{len(faults)} faults\n" + "\n".join(faults)
+    assert differ == set(EXCEPTIONS), f"no longer different: {set(EXCEPTIONS) - differ}"

@@ -117,12 +117,12 @@ static int refuse_device(const char *name) {
 
 int fnn_as_device(PyObject *o) {
     if (!o || o == Py_None || o == fnn_device_cpu) return 0;
-    if (PyLong_Check(o)) return PyErr_Format(PyExc_RuntimeError, "found device %R, wanted 'cpu': Cannot access accelerator device when none is available.", o), -1;
+    if (PyLong_Check(o)) return PyErr_Format(PyExc_RuntimeError, "expected device 'cpu', found %R: Cannot access accelerator device when none is available.", o), -1;
     PyObject *type = PyUnicode_Check(o) ? Py_NewRef(o) : PyObject_GetAttrString(o, "type");
     const char *name = type && PyUnicode_Check(type) ? PyUnicode_AsUTF8(type) : NULL;
     int result = -1;
     if (!name)
-        PyErr_Format(PyExc_TypeError, "device must be a torch.device, a string or None, found %.100s", Py_TYPE(o)->tp_name);
+        PyErr_Format(PyExc_TypeError, "expected device to be a torch.device, a string or None, found %.100s", Py_TYPE(o)->tp_name);
     else if (!strcmp(name, "cpu") || !strcmp(name, "cpu:0"))
         result = 0;
     else

@@ -296,7 +296,7 @@ static PyObject *method_backward(PyObject *self, PyObject *const *args, Py_ssize
     if (retain < 0 || create < 0) return NULL;
     if (create) return PyErr_SetString(PyExc_NotImplementedError, "backward: create_graph=True (gradients of gradients) is not available"), NULL;
     if (given[0] != Py_None && !fnn_is_tensor(given[0]))
-        return PyErr_Format(PyExc_TypeError, "gradients can be either Tensors or None, but got %s", Py_TYPE(given[0])->tp_name), NULL;
+        return PyErr_Format(PyExc_TypeError, "backward: gradients can be either Tensors or None, but got %s", Py_TYPE(given[0])->tp_name), NULL;
     if (given[3] == Py_None) {
         fnn_tensor seed;
         const fnn_tensor *root = TENSOR(self);

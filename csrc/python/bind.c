@@ -189,6 +189,25 @@ static bool lacks_more(const fnn_signature *s, int i, Py_ssize_t nargs, PyObject
     return false;
 }
 
+/* The exception says of which call and argument it is, if it does not yet. */
+static void name_argument(const fnn_signature *s, const fnn_param *p) {
+    PyObject *type, *value, *trace;
+    if (!PyErr_ExceptionMatches(PyExc_TypeError) && !PyErr_ExceptionMatches(PyExc_ValueError) && !PyErr_ExceptionMatches(PyExc_OverflowError)) return;
+    PyErr_Fetch(&type, &value, &trace);
+    PyObject *text = value ? PyObject_Str(value) : NULL;
+    const char *said = text ? PyUnicode_AsUTF8(text) : NULL;
+    PyErr_Clear();
+    if (said && strncmp(said, s->name, strlen(s->name))) {
+        PyErr_Format(type, "%s(): argument '%U': %s", s->name, p->name, said);
+        Py_XDECREF(type);
+        Py_XDECREF(value);
+        Py_XDECREF(trace);
+    } else {
+        PyErr_Restore(type, value, trace);
+    }
+    Py_XDECREF(text);
+}
+
 static bool too_large(void) { return PyErr_ExceptionMatches(PyExc_ValueError) || PyErr_ExceptionMatches(PyExc_OverflowError); }
 
 int fnn_signature_bind(const fnn_signature *s, fnn_frame *f, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames) {
@@ -223,9 +242,10 @@ int fnn_signature_bind(const fnn_signature *s, fnn_frame *f, PyObject *const *ar
         }
         if (ok <= 0) {
             fnn_frame_clear(f);
-            if (!ok || !too_large() || !lacks_more(s, i, nargs, kwnames)) return ok;
-            PyErr_Clear();
-            return 0;
+            if (!ok) return 0;
+            if (too_large() && lacks_more(s, i, nargs, kwnames)) return PyErr_Clear(), 0;
+            name_argument(s, p);
+            return -1;
         }
     }
     if (nargs > s->n_positional || used < n_keywords) {

@@ -52,7 +52,7 @@ static bool is_block(PyObject *o) { return fnn_is_tensor(o) || fnn_is_ndarray(o)
 
 static int add_dim(fnn_tensor *shape, int64_t size, PyObject *o) {
     if (shape->ndim == FNN_MAX_DIMS) {
-        PyErr_Format(PyExc_ValueError, "too many dimensions '%.100s'", Py_TYPE(o)->tp_name);
+        PyErr_Format(PyExc_ValueError, "tensor: too many dimensions '%.100s'", Py_TYPE(o)->tp_name);
         return -1;
     }
     shape->shape[shape->ndim++] = size;
@@ -129,10 +129,10 @@ static int infer(PyObject *o, int *dtype, int depth) {
         return refuse_type(o);
     else {
         if (depth > FNN_MAX_DIMS) {
-            PyErr_Format(PyExc_ValueError, "too many dimensions '%.100s'", Py_TYPE(o)->tp_name);
+            PyErr_Format(PyExc_ValueError, "tensor: too many dimensions '%.100s'", Py_TYPE(o)->tp_name);
             return -1;
         }
-        PyObject *items = PySequence_Fast(o, "not a sequence");
+        PyObject *items = PySequence_Fast(o, "tensor: expected a number or a sequence");
         int failed = !items;
         for (Py_ssize_t i = 0; !failed && i < PySequence_Fast_GET_SIZE(items); i++) failed = infer(PySequence_Fast_GET_ITEM(items, i), dtype, depth + 1);
         if (!failed && *dtype < 0 && !PySequence_Fast_GET_SIZE(items)) *dtype = fnn_default_dtype;
@@ -227,7 +227,7 @@ static int store_block(const fnn_tensor *out, int dim, char *p, PyObject *o) {
 static int store(const fnn_tensor *out, int dim, char *p, PyObject *o) {
     if (dim == out->ndim) return store_leaf(p, out->dtype, o);
     if (is_block(o)) return store_block(out, dim, p, o);
-    PyObject *items = PySequence_Fast(o, "not a sequence");
+    PyObject *items = PySequence_Fast(o, "tensor: expected a number or a sequence");
     if (!items) return -1;
     Py_ssize_t n = PySequence_Fast_GET_SIZE(items);
     int64_t step = out->stride[dim] * fnn_itemsize[out->dtype];

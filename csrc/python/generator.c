@@ -88,7 +88,7 @@ static PyObject *get_state(PyObject *self, PyObject *unused) {
 
 static PyObject *set_state(PyObject *self, PyObject *state) {
     if (!fnn_is_tensor(state) || TENSOR(state)->dtype != FNN_U8) {
-        PyErr_Format(PyExc_TypeError, "RNG state must be a torch.ByteTensor, found %.100s", Py_TYPE(state)->tp_name);
+        PyErr_Format(PyExc_TypeError, "expected the RNG state to be a torch.ByteTensor, found %.100s", Py_TYPE(state)->tp_name);
         return NULL;
     }
     fnn_tensor flat;

@@ -116,7 +116,7 @@ PyObject *fnn_register_post_hook(PyObject *self, PyObject *hook) {
     fnn_status status = fnn_current_grad_fn(t, &node);
     if (status) return fnn_raise(status);
     if (!fnn_wants_grad(t) || node)
-        return PyErr_SetString(PyExc_RuntimeError, "post accumulate grad hooks cannot be registered on non-leaf tensors"), NULL;
+        return PyErr_SetString(PyExc_RuntimeError, "register_post_accumulate_grad_hook: post accumulate grad hooks cannot be registered on non-leaf tensors"), NULL;
     fnn_track(self);
     t->meta->handle = self;
     return add_hook(&t->meta->post_hooks, hook);

@@ -96,7 +96,7 @@ static PyObject *set_default_dtype(PyObject *module, PyObject *o) {
     (void)module;
     int code;
     if (fnn_as_dtype(o, &code)) return NULL;
-    if (!fnn_dtype_is_float(code)) return PyErr_SetString(PyExc_TypeError, "only floating-point types are supported as the default type"), NULL;
+    if (!fnn_dtype_is_float(code)) return PyErr_SetString(PyExc_TypeError, "set_default_dtype: only floating-point types are supported as the default type"), NULL;
     fnn_default_dtype = code;
     Py_RETURN_NONE;
 }

@@ -138,7 +138,7 @@ def repeat_interleave(
     size = input.size(dim)
     if isinstance(repeats, _Tensor):
         if repeats.dtype not in (_C.int64, _C.int32):
-            raise RuntimeError(f"repeats has to be Long or Int tensor, found {repeats.dtype}")
+            raise RuntimeError(f"repeat_interleave: repeats has to be Long or Int tensor, found {repeats.dtype}")
         counts = repeats.reshape(-1).tolist()
     else:
         counts = [operator.index(repeats)]

@@ -79,6 +79,7 @@ def margin_ranking_loss(
     return reduced(loss, legacy_reduction(size_average, reduce, reduction))
 
 
+@checked
 def soft_margin_loss(
     input: Tensor,
     target: Tensor,

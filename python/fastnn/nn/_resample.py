@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fastnn import _C
+from fastnn._arguments import checked
 
 from ._windows import per_dim
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from fastnn import Tensor
 
 
+@checked
 def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
     """(..., C*r*r, H, W) to (..., C, H*r, W*r)."""
     r = upscale_factor
@@ -31,6 +33,7 @@ def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
     return x.reshape([*lead, channels // (r * r), height * r, width * r])
 
 
+@checked
 def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
     """(..., C, H*r, W*r) to (..., C*r*r, H, W)."""
     r = downscale_factor
@@ -46,6 +49,7 @@ def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
     return x.reshape([*lead, channels * r * r, height // r, width // r])
 
 
+@checked
 def channel_shuffle(input: Tensor, groups: int) -> Tensor:
     """Channel (g, c) becomes channel (c, g)."""
     if groups <= 0:

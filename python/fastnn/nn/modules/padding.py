@@ -5,6 +5,7 @@ Read next: ../_windows.py.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from .._windows import pad
@@ -20,6 +21,8 @@ class _Pad(Module):
 
     def __init__(self, padding: Any) -> None:
         super().__init__()
+        if not isinstance(padding, (int, Iterable)):
+            raise TypeError(f"{type(self).__name__}: padding is {padding!r}, expected an int or a tuple of ints")
         self.padding = (padding,) * (2 * self._n) if isinstance(padding, int) else tuple(padding)
 
     def forward(self, input: Tensor) -> Tensor:

@@ -35,6 +35,8 @@ def _activation(name: Any) -> Any:
 
 
 def _clones(module: Module, n: int) -> ModuleList:
+    if not isinstance(module, Module):  # before any copy is made of it
+        raise TypeError(f"Transformer: expected a Module as layer, found {type(module).__name__}")
     return ModuleList([copy.deepcopy(module) for _ in range(n)])
 
 
