@@ -48,6 +48,9 @@ y = w2 * 2; y.retain_grad(); y.t_(); z = y.sum(); del y; z.backward(); w2.grad
 y = w2 * 2; y.retain_grad(); y.t_(); y.detach_(); z = y * w2.t(); z.sum().backward(); (y.requires_grad, y.grad, w2.grad)
 y = torch.no_grad()(lambda: w2[0])(); torch.no_grad()(lambda: y.neg_())(); (y.to(torch.int32).dtype, y.long().dtype)
 y = torch.no_grad()(lambda: w2[0])(); torch.no_grad()(lambda: y.neg_())(); y.to(torch.float64)
+y = torch.no_grad()(lambda: w2[0])(); z = y.abs(); z.sum().backward(); w2.grad
+y = torch.no_grad()(lambda: w2[0])(); z = y.abs(); z.backward(torch.ones(4)); z.backward(torch.ones(4))
+y = torch.no_grad()(lambda: w2[0])(); z = y.abs(); y.data.mul_(2); y.detach().mul_(2); z.backward(torch.ones(4))
 y = w1[1:]; w1.requires_grad_(False); z = y.view(3); y.retain_grad(); torch.no_grad()(lambda: z.mul_(2))(); z.backward(torch.ones(3)); (y.grad, z.grad_fn.name(), w1.grad)
 y = w2.repeat(2, 1); z = y.detach_(); (z.requires_grad, z._base)
 y = w2.t().reshape(12); y.mul_(2); z = y * 3; z.sum().backward(); y.detach_(); (y._base, y.requires_grad, z.grad_fn.name(), w2.grad)

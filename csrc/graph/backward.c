@@ -70,12 +70,16 @@ static void lay_out(const fnn_node *n, fnn_tensor *flat) {
     for (int i = 0; i < n->n_saved; i++) flat[n->saved[i].place] = n->saved[i].t;
 }
 
-fnn_status fnn_node_backward(fnn_node *n, const fnn_tensor *const *dy, const bool *need, fnn_tensor *dx) {
+static fnn_status check_saved(const fnn_node *n) {
     if (n->freed)
         return fnn_fail(FNN_ERR_RUNTIME, "Trying to backward through the graph a second time (or directly access saved tensors after "
                         "they have already been freed). Saved intermediate values of the graph are freed when you call .backward() or "
                         "autograd.grad(). Specify retain_graph=True if you need to backward through the graph a second time.");
-    FNN_TRY(check_versions(n));
+    return check_versions(n);
+}
+
+fnn_status fnn_node_backward(fnn_node *n, const fnn_tensor *const *dy, const bool *need, fnn_tensor *dx) {
+    FNN_TRY(check_saved(n));
     enum { FEW = 8 };
     fnn_tensor few[3 * FEW], *flat = few;
     int count = n->n_in + n->n_out + n->n_extra;
@@ -221,9 +225,9 @@ static fnn_status visit(fnn_walk_state *w, fnn_visit *v) {
         any |= need[i];
     }
     fnn_status status = FNN_OK;
-    if (arrived && any) {
+    if (arrived && (any || !w->n_captures)) { /* where nobody wants what it gives it counts as run, as in torch */
         n->running++;
-        status = run_node(w, n, dy, need, dx);
+        status = any ? run_node(w, n, dy, need, dx) : check_saved(n);
         end_run(n, !status && !w->retain_graph);
     }
     if (block.data) fnn_tensor_unref(&block);
