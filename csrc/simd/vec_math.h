@@ -29,10 +29,11 @@ FNN_FUNCTION vd vd_poly(vd x, const double *c, int n) {
 
 /* ---- exp, expm1: x = n ln 2 + r, |r| <= ln(2)/2; e^x = 2^n e^r ---- */
 
-/* e^r - 1 for |r| <= 0.347, and n; x must be within +-2^20 or NaN. The fit is (e^r - 1 - r) / r^2. Adding and taking away
- * 1.5 * 2^23 (2^52) rounds to an integer in one instruction less than the word that does so. */
-FNN_FUNCTION vf vf_exp_reduced(vf x, vf *n) {
-    *n = vf_sub(vf_fma(x, vf_set1(1.44269504f), vf_set1(12582912.0f)), vf_set1(12582912.0f));
+/* Adding and taking away 1.5 * 2^23 (2^52) rounds to n in one instruction less than the word that does so. */
+FNN_FUNCTION vf vf_exp_shifted(vf x) { return vf_fma(x, vf_set1(1.44269504f), vf_set1(12582912.0f)); } /* n in its low bits */
+/* e^r - 1 for |r| <= 0.347, and n; x must be within +-2^20 or NaN. The fit is (e^r - 1 - r) / r^2. */
+FNN_FUNCTION vf vf_exp_reduced(vf x, vf shifted, vf *n) {
+    *n = vf_sub(shifted, vf_set1(12582912.0f));
     vf r = vf_fma(*n, vf_set1(-0.693145751953125f), x); /* the first 15 bits of ln 2: exact */
     r = vf_fma(*n, vf_set1(-1.4286068e-06f), r);
     vf p = FNN_POLY(vf, r, 0.5f, 0.1666652f, 0.04166621f, 0.008368822f, 0.0013950338f);
@@ -53,13 +54,14 @@ FNN_FUNCTION vd vd_exp_reduced(vd x, vd *n) {
 FNN_FUNCTION vf vf_exp(vf x) {
     vf n;
 #ifdef FNN_NO_SCALE /* a word whose results are all normal takes 2^n by adding n to the exponent: the same bits, half the work */
-    if (!vf_mask_any(vf_mask_not(vf_lt(vf_abs(x), vf_set1(86.0f))))) {
-        vf p = vf_add(vf_exp_reduced(x, &n), vf_set1(1.0f));
-        return vf_from_bits(vf_iadd(vf_bits(p), vf_ishl(vf_bits(vf_add(n, vf_set1(12582912.0f))), 23)));
+    if (vf_mask_bits(vf_lt(vf_abs(x), vf_set1(86.0f))) == 0xffff) {
+        const vf shifted = vf_exp_shifted(x), p = vf_add(vf_exp_reduced(x, shifted, &n), vf_set1(1.0f));
+        return vf_from_bits(vf_iadd(vf_bits(p), vf_ishl(vf_bits(shifted), 23)));
     }
 #endif
     const vf_mask some = vf_mask_not(vf_lt(x, vf_set1(-103.9721f)));
-    vf q = vf_exp_reduced(vf_min(vf_set1(89.0f), x), &n);
+    x = vf_min(vf_set1(89.0f), x);
+    vf q = vf_exp_reduced(x, vf_exp_shifted(x), &n);
     return vf_ldexp_where(some, vf_add(q, vf_set1(1.0f)), n);
 }
 FNN_FUNCTION vd vd_exp(vd x) {
@@ -82,7 +84,7 @@ FNN_FUNCTION vf vf_exp2(vf x) {
  * 2^-60) e^x - 1 is x to the last bit, and the sign of zero and subnormals are kept. */
 FNN_FUNCTION vf vf_expm1(vf x) {
     vf n, y = vf_max(vf_set1(-18.0f), vf_min(vf_set1(89.0f), x));
-    vf q = vf_exp_reduced(y, &n);
+    vf q = vf_exp_reduced(y, vf_exp_shifted(y), &n);
     vf s = vf_ldexp(vf_set1(0.5f), n);
     y = vf_fma(s, q, vf_sub(s, vf_set1(0.5f)));
     y = vf_add(y, y);
