@@ -220,6 +220,7 @@ static fnn_status plan_squeeze(fnn_call *c) {
     for (int i = 0; i < dims->n; i++) {
         int64_t d = dims->v[i];
         FNN_TRY(fnn_wrap_dim("squeeze", &d, in->ndim));
+        if (drop >> d & 1) return fnn_fail(FNN_ERR_RUNTIME, "squeeze: dim %lld appears multiple times in the list of dims", (long long)d);
         drop |= 1u << d;
     }
     fnn_tensor *out = fnn_view_start(c);

@@ -222,7 +222,7 @@ def unique_consecutive(
 @composed
 def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -> Tensor:
     """How often each of 0, 1, ... occurs, or the sum of its weights."""
-    if input.is_floating_point():
+    if input.is_floating_point() or input.dtype == _C.bool:
         raise NotImplementedError(f"bincount: input has dtype {input.dtype}, expected integers")
     if input.dim() != 1 or (input.numel() and int(input.min()) < 0):
         raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")

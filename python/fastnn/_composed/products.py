@@ -79,8 +79,15 @@ def outer(input: Tensor, vec2: Tensor) -> Tensor:
 also("ger")(outer)
 
 
-def _mix(base: Tensor, product: Tensor, beta: float, alpha: float) -> Tensor:
-    """beta base + alpha product; beta = 0 ignores even NaN in base, integers take integer factors."""
+def _mix(name: str, base: Tensor, product: Tensor, beta: float, alpha: float) -> Tensor:
+    """beta base + alpha product, of its shape; beta = 0 ignores even NaN in base, integers take integer factors."""
+    if base.dtype != product.dtype and name != "addr":
+        raise RuntimeError(f"{name}: input has dtype {base.dtype}, expected {product.dtype}, the product's")
+    sizes = zip(reversed(base.shape), reversed(product.shape), strict=False)
+    if base.dim() > product.dim() or any(own not in (1, size) for own, size in sizes):
+        raise RuntimeError(
+            f"{name}: input has shape {tuple(base.shape)}, expected one that expands to {tuple(product.shape)}"
+        )
     if not product.is_floating_point():
         beta, alpha = int(beta), int(alpha)
     if alpha != 1:
@@ -99,7 +106,7 @@ def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: 
         raise RuntimeError(
             f"addmm: mat1 and mat2 shapes cannot be multiplied: {tuple(mat1.shape)} and {tuple(mat2.shape)}"
         )
-    return _mix(input, mm(mat1, mat2), beta, alpha)
+    return _mix("addmm", input, mm(mat1, mat2), beta, alpha)
 
 
 @in_place
@@ -107,21 +114,21 @@ def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: 
 @recorded_as("AddmvBackward0")
 def addmv(input: Tensor, mat: Tensor, vec: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
     """beta x + alpha A v."""
-    return _mix(input, mv(mat, vec), beta, alpha)
+    return _mix("addmv", input, mv(mat, vec), beta, alpha)
 
 
 @in_place
 @composed
 def addr(input: Tensor, vec1: Tensor, vec2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
     """beta x + alpha u v^T."""
-    return _mix(input, outer(vec1, vec2), beta, alpha)
+    return _mix("addr", input, outer(vec1, vec2), beta, alpha)
 
 
 @in_place
 @composed
 def addbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
     """beta x + alpha times the sum of the batch's products."""
-    return _mix(input, bmm(batch1, batch2).sum(0), beta, alpha)
+    return _mix("addbmm", input, bmm(batch1, batch2).sum(0), beta, alpha)
 
 
 @in_place
@@ -129,7 +136,7 @@ def addbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: float = 1, al
 @recorded_as("BaddbmmBackward0")
 def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
     """beta x + alpha times the batch's products."""
-    return _mix(input, bmm(batch1, batch2), beta, alpha)
+    return _mix("baddbmm", input, bmm(batch1, batch2), beta, alpha)
 
 
 @function_only
