@@ -26,6 +26,8 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     "repeat": lambda lib: lib.ones(1).expand(HUGE)[None].repeat(4, 1),
     "add": lambda lib: lib.ones(1).expand(HUGE) + lib.ones(4, 1),
     "unfold": lambda lib: lib.ones(1).expand(HUGE).unfold(0, 8, 1),
+    "matmul": lambda lib: lib.ones(1, 1).expand(BIG, 1) @ lib.ones(1, 1).expand(1, BIG),
+    "attention": lambda lib: lib.nn.functional.scaled_dot_product_attention(*[lib.ones(1, 1, 1, 1).expand(*n, 1, 1) for n in ((BIG, 1), (1, BIG), (1, BIG))]),
     "stack": lambda lib: lib.stack([lib.ones(1).expand(HUGE)] * 4),
 }
 

@@ -38,7 +38,8 @@ static fnn_status broadcast_leads(fnn_space *s) {
                                 (long long)s->shape[d], (long long)size, d);
             if (size != 1) s->shape[d] = size;
         }
-        s->heads *= s->shape[d];
+        if (__builtin_mul_overflow(s->heads, s->shape[d], &s->heads))
+            return fnn_fail(FNN_ERR_RUNTIME, NAME ": the heads of the leading dimensions cannot be counted");
     }
     const int n = before_group(s);
     s->H = n > 0 ? s->shape[n - 1] : 1;

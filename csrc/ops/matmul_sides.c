@@ -53,7 +53,8 @@ fnn_status fnn_side_product(const char *op, const fnn_side *a, const fnn_side *b
     int n = a->ndim > b->ndim ? a->ndim : b->ndim;
     if (n > FNN_PRODUCT_BATCH_DIMS) return fnn_fail(FNN_ERR_RUNTIME, "%s: found %d leading dimensions, wanted at most %d", op, n, FNN_PRODUCT_BATCH_DIMS);
     p->batch_ndim = n;
-    int64_t step = p->M * p->N;
+    int64_t step;
+    bool counted = !__builtin_mul_overflow(p->M, p->N, &step);
     for (int d = n - 1; d >= 0; d--) {
         int da = d - (n - a->ndim), db = d - (n - b->ndim);
         int64_t sa = da < 0 ? 1 : a->shape[da], sb = db < 0 ? 1 : b->shape[db];
@@ -64,8 +65,9 @@ fnn_status fnn_side_product(const char *op, const fnn_side *a, const fnn_side *b
         p->a_batch[d] = da < 0 || sa == 1 ? 0 : a->stride[da];
         p->b_batch[d] = db < 0 || sb == 1 ? 0 : b->stride[db];
         p->c_batch[d] = step;
-        step *= p->batch[d];
+        counted = counted && !__builtin_mul_overflow(step, p->batch[d], &step);
     }
+    if (!counted) return fnn_fail(FNN_ERR_RUNTIME, "%s: the elements of the result cannot be counted", op);
     return FNN_OK;
 }
 
