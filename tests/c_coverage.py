@@ -115,8 +115,8 @@ def read() -> tuple[Counts, dict[tuple[str, int], list[int]]]:
     return lines, ways
 
 
-def explain(lines: dict[tuple[str, int], int]) -> bool:
-    """Prints each line that did not run, with its reason; whether each reason has a line."""
+def explain(lines: dict[tuple[str, int], int], whole: bool) -> bool:
+    """Prints each line that did not run, with its reason; whether, after a whole run, each reason has a line."""
     used: dict[Reason, list[int]] = {reason: [] for reason in REASONS}
     texts: dict[str, list[str]] = {}
     bare = 0
@@ -129,7 +129,7 @@ def explain(lines: dict[tuple[str, int], int]) -> bool:
             why = f"    [{found[0].why}]" if found else ""
             print(f"csrc/{name}:{at}: {source[at - 1].strip()}{why}")
             bare += not found and Path(name).parts[0] in JUDGED
-    stale = [reason for reason, counts in used.items() if not counts or (all(counts) and reason.why not in SOMETIMES)]
+    stale = [reason for reason, counts in used.items() if whole and (not counts or (all(counts) and reason.why not in SOMETIMES))]
     for reason in stale:
         print(f"the reason '{reason.why}' fits no line that did not run: {reason.file}, {reason.place}, '{reason.text}'")
     print(f"lines of {', '.join(JUDGED)} that neither ran nor have a reason: {bare}")
@@ -162,7 +162,7 @@ def main(arguments: list[str]) -> int:
     lines: dict[tuple[str, int], int] = defaultdict(int)
     for (name, at, _), count in instances.items():
         lines[name, at] += count
-    judgement = [explain(lines), table(lines, instances, ways)]
+    judgement = [explain(lines, not arguments), table(lines, instances, ways)]
     return 0 if good and (arguments or all(judgement)) else 1
 
 
