@@ -200,7 +200,7 @@ OPS: dict[str, Callable[[Any, Any], Action]] = {
     "where": lambda draw, t: lambda lib, x, y, z: lib.where(x > 0, y, z),
     "where number": lambda draw, t: (lambda v: lambda lib, x, y, z: lib.where(x > 0, y, v))(draw(numbers)),
     "masked_fill": lambda draw, t: lambda lib, x, y, z: x.masked_fill(y > 0, 2),
-    "masked_select": lambda draw, t: lambda lib, x, y, z: x.masked_select(y > 0),
+    "masked_select": lambda draw, t: lambda lib, x, y, z: (x * 1).masked_select(y > 0),  # torch keeps what it selects from, fastnn the mask alone
     "masked_scatter": lambda draw, t: lambda lib, x, y, z: x.masked_scatter(y > 0, z),
     "cat": lambda draw, t: (lambda d: lambda lib, x, y, z: lib.cat((x, y, z), d))(dims(draw, t)),
     "cat twice itself": lambda draw, t: (lambda d: lambda lib, x, y, z: lib.cat((x, x), d))(dims(draw, t)),

@@ -43,6 +43,9 @@ y = w2 * 2; v = y[1:]; v.retain_grad(); v.t_(); (v * f2[1:].t()).sum().backward(
 y = w2 * 2; y.retain_grad(); y.sum().backward(retain_graph=True); g = y.grad; y.unsqueeze_(0); same = y.grad is g; y.sum().backward(); (same, y.grad)
 y = w2 * 2; y.retain_grad(); z = y * 3; y.unsqueeze_(0); (z + y).sum().backward(); y.grad
 y = w2 * 2; y.mul_(f2); y.retain_grad(); y.mul_(3); y.t_(); (y * f2.t()).sum().backward(); y.grad
+y = w2 * 2; y.retain_grad(); y.t_(); torch.no_grad()(lambda: y.mul_(3))(); (y * f2.t()).sum().backward(); (y.grad, y.grad_fn.name()[:9])
+y = w2.t().reshape(12); torch.no_grad()(lambda: y.mul_(3))(); y.grad_fn.name()
+y = w2 * 2; y.retain_grad(); y.t_(); y.transpose_(0, 1); torch.no_grad()(lambda: y.mul_(3))(); (y * f2).sum().backward(); (y.grad, y.grad_fn.name()[:9])
 y = w2 * 2; y.t_(); y.retain_grad(); y.mul_(3); (y * f2.t()).sum().backward(); y.grad
 y = w2 * 2; y.retain_grad(); y.t_(); z = y.sum(); del y; z.backward(); w2.grad
 y = w2 * 2; y.retain_grad(); y.t_(); y.detach_(); z = y * w2.t(); z.sum().backward(); (y.requires_grad, y.grad, w2.grad)

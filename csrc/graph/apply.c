@@ -115,6 +115,7 @@ fnn_status fnn_record_view(fnn_tensor *out, const fnn_tensor *src, bool multiple
     }
     fnn_meta_ref(v->base);
     v->former = false;
+    v->seen = v->base->grad_fn;
     v->version = fnn_tensor_version(out);
     fnn_origin own = fnn_mode.inference ? FNN_VIEW_INFERENCE : !fnn_mode.grad ? FNN_VIEW_NO_GRAD : multiple ? FNN_VIEW_MULTIPLE : FNN_VIEW_TRACKED;
     v->origin = own == FNN_VIEW_TRACKED && base->view ? base->view->origin : own;

@@ -95,6 +95,7 @@ typedef enum fnn_origin {
 struct fnn_view {
     fnn_meta *base;     /* counted: meta of the tensor that owns the memory */
     char *base_data;
+    const fnn_node *seen; /* the base's grad_fn then; not counted: only compared, and what leads to the view holds it */
     uint32_t version;   /* of the memory when grad_fn was made */
     uint8_t origin;     /* fnn_origin */
     bool former;        /* the base is this tensor before its shape changed, in place or in a copy that reshape made: to the user it is no view */

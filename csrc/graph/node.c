@@ -240,12 +240,14 @@ static fnn_status renew_view(const fnn_tensor *t) {
     m->grad_fn = n;
     m->output_nr = 0;
     v->version = fnn_tensor_version(t);
+    v->seen = v->base->grad_fn;
     return FNN_OK;
 }
 
 static fnn_status renew_if_stale(const fnn_tensor *t) {
     const fnn_view *v = t->meta->view;
     if (!v || !t->version || v->version == fnn_tensor_version(t)) return FNN_OK;
+    if (v->former && v->seen == v->base->grad_fn) return FNN_OK; /* written off the tape: that does not touch the history of what is no view */
     if (!v->base->grad_fn && !v->base->requires_grad && !t->meta->grad_fn) return FNN_OK;
     FNN_TRY(fnn_check_origin("", t, true));
     return renew_view(t); /* also where the base wants no gradient any more: what led to the view before the write is over */
