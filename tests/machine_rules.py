@@ -134,8 +134,8 @@ WRITES: dict[str, Callable[[Any, Any], Action]] = {
     "relu_": lambda draw, t: lambda lib, x, y: x.relu_(),
     "clamp_": lambda draw, t: lambda lib, x, y: x.clamp_(-1, 2),
     "masked_fill_": lambda draw, t: (lambda v: lambda lib, x, y: x.masked_fill_(y > 0, v))(draw(numbers)),
-    # (no index out of range where sums are made: torch adds up to there before it refuses)
-    "index_put_": lambda draw, t: (lambda i, v, acc: lambda lib, x, y: x.index_put_((lib.tensor([min(k, 0) for k in i] if acc else i),), lib.tensor(v, dtype=x.dtype), accumulate=acc))(
+    # (no index out of range: torch writes up to there before it refuses)
+    "index_put_": lambda draw, t: (lambda i, v, acc: lambda lib, x, y: x.index_put_((lib.tensor([min(k, 0) for k in i]),), lib.tensor(v, dtype=x.dtype), accumulate=acc))(
         [draw(st.integers(-1, 1)) for _ in range(2)], draw(st.integers(0, 2)), draw(st.booleans())),
     "index_fill_": lambda draw, t: (lambda d, v: lambda lib, x, y: x.index_fill_(d, lib.tensor([0] * bool(x.numel()), dtype=lib.int64), v))(
         dims(draw, t), draw(st.integers(0, 2))),

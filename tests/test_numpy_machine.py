@@ -159,7 +159,10 @@ class Arrays(RuleBasedStateMachine):
         (t, a), (u, b) = self.pick(data), self.pick(data)
         key = index(data.draw, t)(fastnn)
         value, array = (u.clone(), b.copy()) if whole else (7.0, 7.0)
-        if writable(a) and key is not False and looked_at(t, a, key):  # of False not even the value is
+        picked, refused = outcome(lambda: read(a, as_numpy(key)))
+        if not refused and not picked.size:
+            return  # NumPy looks at the value's shape for some keys, torch for others
+        if writable(a) and looked_at(t, a, key):
             self.act(f"{a.shape}[{key}] = {np.shape(array)}", lambda: t.__setitem__(key, value), lambda: store(a, as_numpy(key), array), keep=False)
 
     @rule(data=st.data())

@@ -99,6 +99,7 @@ static PyObject *method_retain_grad(PyObject *self, PyObject *unused) {
     (void)unused;
     fnn_tensor *t = TENSOR(self);
     fnn_node *node;
+    if (t->meta && t->meta->retained_by) Py_RETURN_NONE; /* even where the tape has lost t since */
     if (t->meta && t->meta->view && t->meta->view->origin != FNN_VIEW_TRACKED && !t->meta->grad_fn && fnn_wants_grad(t))
         Py_RETURN_NONE; /* off the tape: a leaf of its own, whatever was written */
     fnn_status status = fnn_current_grad_fn(t, &node);
@@ -107,7 +108,6 @@ static PyObject *method_retain_grad(PyObject *self, PyObject *unused) {
         if (fnn_wants_grad(t)) Py_RETURN_NONE; /* a leaf keeps its gradient anyway */
         return PyErr_SetString(PyExc_RuntimeError, "can't retain_grad on Tensor that has requires_grad=False"), NULL;
     }
-    if (t->meta->retained_by) Py_RETURN_NONE;
     status = fnn_prepare_retain(node);
     if (status) return fnn_raise(status);
     fnn_retain(node, t->meta->output_nr, t->meta);
