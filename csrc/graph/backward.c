@@ -195,7 +195,8 @@ static fnn_status finish_gradients(fnn_walk_state *w, fnn_visit *v) {
 
 /* Lets go of what n has saved, unless another walk is inside n's backward: then that one does it when it comes out. */
 static void end_run(fnn_node *n, bool drop) {
-    n->freed |= drop && (n->inner || n->n_saved); /* a write into a view is gone through once, as in torch */
+    bool through_view = n->inner && !n->slice->former; /* a write into a view is gone through once, as in torch */
+    n->freed |= drop && (through_view || n->n_saved || (n->inner && n->inner->n_saved));
     if (--n->running || !(drop || n->freed)) return;
     fnn_node_free_saved(n);
     if (n->inner) fnn_node_free_saved(n->inner);

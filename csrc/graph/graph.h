@@ -109,6 +109,7 @@ struct fnn_slice {
     int64_t base_stride[FNN_MAX_DIMS];
     int64_t stride[FNN_MAX_DIMS];
     int64_t offset; /* in elements from the base's first */
+    bool former;    /* as the view's: to the user the write went into the tensor itself */
 };
 
 struct fnn_meta {

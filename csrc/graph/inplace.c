@@ -103,7 +103,7 @@ static fnn_status copy_slices(const fnn_tensor *t, fnn_node *inner, fnn_node **m
         fnn_pool_free(slice, sizeof *slice);
         return fnn_fail(FNN_ERR_MEMORY, "out of memory: tried to record an in-place write");
     }
-    *slice = (fnn_slice){.base_geom = v->base_geom, .offset = fnn_view_offset(t)};
+    *slice = (fnn_slice){.base_geom = v->base_geom, .offset = fnn_view_offset(t), .former = v->former};
     memcpy(slice->base_stride, v->base_stride, sizeof slice->base_stride);
     memcpy(slice->stride, t->stride, sizeof slice->stride);
     n->slice = slice;
