@@ -16,6 +16,7 @@ typedef struct target {
     int n;                       /* collected index tensors */
     fnn_tensor index[MAX_INDICES]; /* owned */
     int64_t dim[MAX_INDICES];
+    int mask;                    /* how many of them the last mask gave */
 } target;
 
 static void target_clear(target *g) {
@@ -99,6 +100,7 @@ static int add_mask(target *g, int64_t *dim, const fnn_tensor *mask) {
         failed = add_index(g, (*dim)++, &column);
     }
     fnn_tensor_unref(&where);
+    g->mask = mask->ndim;
     return failed;
 }
 
@@ -197,7 +199,7 @@ static bool is_listed_key(PyObject *key) {
 
 static int parse_key(target *g, PyObject *self, PyObject *key) {
     fnn_tensor *own = TENSOR(self);
-    g->n = 0;
+    g->n = g->mask = 0;
     fnn_tensor_clear(&g->view); /* the caller clears the target whatever happens */
     /* The views made below belong to self's record, so that writes into them reach its history. */
     if (fnn_dtype_is_float(own->dtype) && !(own->flags & FNN_T_INFERENCE) && !fnn_meta_of(own)) return fnn_raise(FNN_ERR_MEMORY), -1;
@@ -287,9 +289,15 @@ static fnn_tensor without_leading_ones(const fnn_tensor *value, int ndim) {
     return v;
 }
 
+/* A value out of the memory written to that is read as it was before: repeated over it, or one element under one mask. */
+static bool stored_from_copy(const target *g, const fnn_tensor *value, bool accumulate) {
+    if (!value->storage || value->storage != g->view.storage) return false;
+    return g->n ? value->numel == 1 && g->mask == g->n && !accumulate : !fnn_same_shape(value, &g->view);
+}
+
 static fnn_status store(target *g, const fnn_tensor *value, bool accumulate) {
-    if (!g->n && value->storage && value->storage == g->view.storage && !fnn_same_shape(value, &g->view)) {
-        fnn_tensor copy; /* repeated over its own memory: read as it was before */
+    if (stored_from_copy(g, value, accumulate)) {
+        fnn_tensor copy;
         FNN_TRY(fnn_apply_op(&fnn_op_CLONE, &copy, 1, &value, 1, NULL));
         fnn_status status = store(g, &copy, accumulate);
         fnn_tensor_unref(&copy);
@@ -326,6 +334,7 @@ int fnn_setitem(PyObject *self, PyObject *key, PyObject *value) {
     fnn_status status = t == &slot.t ? fnn_want_fit("setitem", t, TENSOR(self)->dtype) : FNN_OK;
     if (status) return fnn_raise(status), -1;
     if (key == Py_False) return 0; /* no element is meant */
+    if (key == Py_True) key = Py_None; /* all of them: a copy */
     if (is_plain_mask(self, key, t)) {
         const fnn_tensor *in[3] = {TENSOR(self), TENSOR(key), t};
         status = fnn_apply_inplace_op(&fnn_op_MASKED_FILL, TENSOR(self), in, 3, NULL);
