@@ -84,6 +84,7 @@ REASONS = tuple(
         ("graph/visits.c", "fnn_visit_enter", "return NULL;", MEMORY),
         ("kernels/dot.h", "row_product", "vr s = vr_set1(0);", FOLDED),
         ("kernels/dot.h", "row_product", "const real sum = vr_reduce_add(s);", FOLDED),
+        ("kernels/peak.h", "peak_fma", "const vr a = vr_set1", FOLDED),
         ("ops/expr.c", "fnn_xslot", "an expression has more than", GUARD),
         ("ops/expr.c", "fnn_xslot", "return NULL;", GUARD),
         ("ops/expr.c", "fnn_give", "fnn_tensor_ref_data(dst, result);", GUARD),
