@@ -57,6 +57,9 @@ y = torch.no_grad()(lambda: w2[0])(); z = y.abs(); y.data.mul_(2); y.detach().mu
 y, z = (w2 * 2)[:2].unbind(); y.retain_grad(); torch.no_grad()(lambda: z.mul_(2))(); y.retain_grad(); y.retains_grad
 y = w1[1:]; w1.requires_grad_(False); z = y.view(3); y.retain_grad(); torch.no_grad()(lambda: z.mul_(2))(); z.backward(torch.ones(3)); (y.grad, z.grad_fn.name(), w1.grad)
 y = w2.repeat(2, 1); y += y; y.sum().backward(); y.sum().backward(); w2.grad
+y = w1 * 1; y = y.scatter_add(0, torch.zeros(3, dtype=torch.int64), torch.ones(3)); y.sum().backward(); y.sum().backward(); w1.grad
+y = w1 * 1; y = y.index_add(0, torch.tensor([0, 2]), torch.ones(2)); y.sum().backward(); y.sum().backward(); w1.grad
+y = w1 * 1; y = y.scatter(0, torch.zeros(3, dtype=torch.int64), torch.ones(3)); y.sum().backward(); y.sum().backward(); w1.grad
 y = w2.repeat(2, 1); y *= y; y.sum().backward(); y.sum().backward()
 y = w2.repeat(2, 1); z = y.detach_(); (z.requires_grad, z._base)
 y = w2.t().reshape(12); y.mul_(2); z = y * 3; z.sum().backward(); y.detach_(); (y._base, y.requires_grad, z.grad_fn.name(), w2.grad)

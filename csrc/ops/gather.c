@@ -289,10 +289,11 @@ const fnn_op fnn_op_GATHER = {.name = "gather", .grad_name = "GatherBackward0", 
 const fnn_op fnn_op_INDEX_SELECT = {.name = "index_select", .grad_name = "IndexSelectBackward0", .n_in = 2, .n_out = 1, .flags = FNN_F_PLACES, .no_grad_in = 2, .save_in = {2}, .plan = plan_select,
                                     .inspect = inspect_select, .forward = forward_select, .backward = back_select, .backward_into = into_select};
 
-/* These write into a copy of the input, or into the input itself: each place is read no more once it is written. */
-#define WRITER(NAME, text, grad, the_plan, the_forward, the_backward)                                                                       \
+/* These write into a copy of the input, or into the input itself: each place is read no more once it is written. `saved`: what the
+ * input's own gradient needs; where the op adds, that is the output's gradient alone. */
+#define WRITER(NAME, text, grad, saved, the_plan, the_forward, the_backward)                                                                \
     const fnn_op fnn_op_##NAME = {.name = text, .grad_name = grad, .n_in = 3, .n_out = 1, .flags = FNN_F_ELEMENTWISE | FNN_F_PLACES, .no_grad_in = 2, \
-                                  .save_in = {2, 0, 2}, .plan = the_plan, .inspect = inspect_each, .forward = the_forward, .backward = the_backward};
-WRITER(SCATTER, "scatter", "ScatterBackward0", plan_scatter, forward_scatter, back_scatter)
-WRITER(SCATTER_ADD, "scatter_add", "ScatterAddBackward0", plan_scatter, forward_scatter, back_scatter)
-WRITER(INDEX_ADD, "index_add", "IndexAddBackward0", plan_add, forward_add, back_add)
+                                  .save_in = {saved, 0, 2}, .plan = the_plan, .inspect = inspect_each, .forward = the_forward, .backward = the_backward};
+WRITER(SCATTER, "scatter", "ScatterBackward0", 2, plan_scatter, forward_scatter, back_scatter)
+WRITER(SCATTER_ADD, "scatter_add", "ScatterAddBackward0", 0, plan_scatter, forward_scatter, back_scatter)
+WRITER(INDEX_ADD, "index_add", "IndexAddBackward0", 0, plan_add, forward_add, back_add)
